@@ -1,0 +1,57 @@
+# Everything runs from one virtual environment; the stamps make second runs fast.
+PYTHON ?= python3.11
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint types format schema bench clean
+
+help: ## show this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(STAMPS)/run ## run the main job on the built-in scene for a minute
+	@$(BIN)/mien demo
+
+test: $(STAMPS)/dev $(STAMPS)/debian ## run the test suite
+	$(BIN)/pytest -n 2 --dist loadfile
+
+check: lint types test ## lint, types and tests, as CI runs them
+
+lint: $(STAMPS)/dev ## ruff and the import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+
+types: $(STAMPS)/dev ## mypy --strict
+	$(BIN)/mypy
+
+format: $(STAMPS)/dev ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: $(STAMPS)/dev ## write the generated JSON Schema
+	$(BIN)/mien config schema > docs/mien.schema.json
+
+bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras
+	$(BIN)/mien bench --help
+
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/venv:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/run: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,scene]'
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,scene,dev]'
+	@touch $@
+
+$(STAMPS)/debian: tests/debian-packages.txt | $(STAMPS)/venv
+	@tests/install-debian-packages.sh tests/debian-packages.txt
+	@touch $@

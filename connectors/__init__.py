@@ -1,0 +1,1 @@
+"""All input and output with the world, one file per system."""

@@ -1,0 +1,1 @@
+"""Models got by name from the registry; touches disk and network for weights only."""

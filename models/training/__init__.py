@@ -1,0 +1,1 @@
+"""Training, evaluation and export of the project's own models. The only place where torch may be imported."""

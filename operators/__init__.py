@@ -1,0 +1,1 @@
+"""Pure operators: values in, values out. No I/O, clock, log, thread, network or randomness."""

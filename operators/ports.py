@@ -1,0 +1,57 @@
+"""The protocols between operators and the rest of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from operators.records import Detections, Floats, Image
+
+__all__ = ["Classifier", "Detector", "Enhancer", "Operator", "TemporalModel"]
+
+
+class Detector(Protocol):
+    """Finds faces: `(H, W, 3)` RGB -> detections in pixels of that image."""
+
+    def __call__(self, image: Image, /) -> Detections: ...
+
+
+class Enhancer(Protocol):
+    """Upscales small faces: crops of any size -> the same crops, `scale` times larger."""
+
+    @property
+    def scale(self) -> int: ...
+
+    def __call__(self, crops: Sequence[Image], /) -> list[Image]: ...
+
+
+class Classifier(Protocol):
+    """Reads expressions: n RGB crops of any size -> `(n, k)` float32 probabilities over `labels`."""
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    def __call__(self, crops: Sequence[Image], /) -> Floats: ...
+
+
+State = TypeVar("State")
+In = TypeVar("In", contravariant=True)
+Out = TypeVar("Out")
+
+
+class Operator(Protocol[State, In, Out]):
+    """A stateful stage: never changes `state`, returns the next one; `None` is the start."""
+
+    def step(self, state: State | None, item: In, /) -> tuple[State, list[Out]]: ...
+
+
+class TemporalModel(Protocol[State]):
+    """Expression of one face over time, for uneven frame rates and gaps.
+
+    `probs (k,)` is the classifier's reading at `ts`, or None where the face could not be read; `quality` in [0, 1].
+    Returns the next state and `(k,)` probabilities, or None while nothing is known.
+    """
+
+    def step(
+        self, state: State | None, /, *, ts: float, probs: Floats | None, quality: float
+    ) -> tuple[State | None, Floats | None]: ...
