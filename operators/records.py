@@ -153,6 +153,14 @@ class Gap:
     frames: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing was seen of a camera up to `ts`: lets time pass for the rules while it is silent."""
+
+    camera_id: str
+    ts: float
+
+
 class Status(StrEnum):
     """Where an alert is in its life."""
 

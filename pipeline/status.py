@@ -1,0 +1,52 @@
+"""What a running pipeline says about itself: read by the terminal view, the log lines and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from operators.records import Alert
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """One camera now. Rates are over the last few seconds; `age_s` is now - ts of the newest analysed frame.
+
+    `state` is one of connecting, live, stalled, backing off, stopped; `cause` is set while it is not live. `drops`
+    counts frames since the start by reason and `advice` is one plain sentence for a person, or empty.
+    """
+
+    camera_id: str
+    state: str
+    cause: str = ""
+    advice: str = ""
+    clock: str = ""
+    fps_in: float = 0.0
+    fps_analysed: float = 0.0
+    faces: int = 0
+    labels: tuple[str, ...] = ()
+    age_s: float | None = None
+    frames: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)
+    reconnects: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatus:
+    """One sink: `waiting` transitions are stored but not delivered yet, `error` says why, or is empty."""
+
+    name: str
+    waiting: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole pipeline now; `alerts` are the latest transitions, newest last."""
+
+    uptime_s: float
+    cameras: tuple[CameraStatus, ...]
+    alerts: tuple[Alert, ...] = ()
+    firing: int = 0
+    sinks: tuple[SinkStatus, ...] = ()
+    store: str = ""
