@@ -1,0 +1,324 @@
+"""The store: one SQLite file that is the journal of all alerts and the memory of the rules.
+
+`append` writes alert transitions and rule states in one transaction, so a crash leaves both or neither, and a replay
+after it finds its transitions already there. Every sink reads the journal behind a cursor of its own: a sink that is
+down for hours loses nothing and costs no memory.
+
+One connection behind one lock: appends are rare (alerts, not frames), and the readers' queries take microseconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from connectors.sink import NOTIFIED
+from connectors.wire import decode, encode, presentable
+from operators.errors import DecodeError, SinkError
+from operators.records import Alert, Status
+from operators.units import Seconds
+
+__all__ = ["DeadLetter", "Pruned", "Store", "StoreSettings"]
+
+_log = logging.getLogger(__name__)
+
+_APPLICATION_ID = 0x6D69656E  # "mien" in the file's header, so that another program's database is never touched
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS alerts (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  transition_id TEXT NOT NULL UNIQUE,
+  alert_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  recorded_at REAL NOT NULL,
+  body TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS firing (alert_id TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS states (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS cursors (sink TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letters (
+  sink TEXT NOT NULL,
+  transition_id TEXT NOT NULL,
+  recorded_at REAL NOT NULL,
+  reason TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (sink, transition_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS alerts_recorded_at ON alerts (recorded_at);
+"""
+_PRUNE_EVERY_S = 3600.0
+_ADVICE = {
+    "SQLITE_FULL": "the disk is full: free some space, recording then goes on by itself",
+    "SQLITE_IOERR": "reading or writing failed: check the disk and the mount",
+    "SQLITE_BUSY": "another process holds it: stop the other one, or wait",
+    "SQLITE_LOCKED": "another process holds it: stop the other one, or wait",
+    "SQLITE_READONLY": "it can't be written to: check the owner and the mode of the file and its folder",
+    "SQLITE_PERM": "it can't be written to: check the owner and the mode of the file and its folder",
+    "SQLITE_CANTOPEN": "it can't be opened: check that the folder exists and can be written to",
+    "SQLITE_CORRUPT": "it is damaged: move it aside and start again, `sqlite3 FILE .recover` saves what can be saved",
+    "SQLITE_NOTADB": "it isn't an SQLite database: name another file",
+}
+_RETRYABLE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED")
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """The file that remembers alerts, rule states and what each sink has received."""
+
+    path: Path = Path("mien.sqlite")
+    """The SQLite file; created when missing, in a folder that exists. Two more files appear beside it."""
+    retention: Seconds = 30 * 86400.0
+    """How long a transition is kept after it was recorded; twice as long while a sink has not received it."""
+
+    def __post_init__(self) -> None:
+        """Refuse a retention that would drop alerts before a sink could read them."""
+        if self.retention < 60:
+            raise ValueError(f"expected a retention of at least 1m, got {self.retention:g} s")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What one `prune` deleted; `undelivered` of them never reached some sink."""
+
+    deleted: int
+    undelivered: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A transition that a sink refused for good, and why."""
+
+    sink: str
+    recorded_at: float
+    reason: str
+    alert: Alert
+
+
+class Store:
+    """The journal and the rule states; may be used from many threads. Every method raises SinkError.
+
+    `retryable` errors (disk full, file locked) leave the store as it was: call again with the same arguments.
+    """
+
+    def __init__(self, settings: StoreSettings, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = settings.path
+        self._retention_s = settings.retention
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pruned_at = -math.inf
+        with self._translated():
+            self._connection = sqlite3.connect(
+                settings.path,
+                timeout=5.0,  # other processes only read, or write a row; 5 s is a stuck disk
+                isolation_level=None,  # transactions are written out below
+                check_same_thread=False,
+            )
+        try:
+            self._prepare()
+        except SinkError:
+            self._connection.close()
+            raise
+
+    def append(self, alerts: Sequence[Alert], states: Mapping[str, bytes] | None = None) -> int:
+        """Record transitions and the rule states they left behind, both or neither; return how many were new.
+
+        A transition that is already there is passed over. When this returns, both survive a power cut.
+        """
+        now = self._clock()
+        with self._transaction() as connection:
+            added = sum(_insert(connection, presentable(alert), now=now) for alert in alerts)
+            connection.executemany("INSERT OR REPLACE INTO states VALUES (?, ?)", (states or {}).items())
+        if now - self._pruned_at > _PRUNE_EVERY_S:
+            self._pruned_at = now
+            self.prune(now)
+        return added
+
+    def states(self) -> dict[str, bytes]:
+        """Return the rule states by name, as last appended."""
+        return {name: bytes(body) for name, body in self._rows("SELECT name, body FROM states")}
+
+    def after(self, cursor: int, limit: int) -> list[tuple[int, Alert]]:
+        """Return at most `limit` transitions behind position `cursor`, oldest first."""
+        rows = self._rows(
+            "SELECT position, body FROM alerts WHERE position > ? ORDER BY position LIMIT ?", (cursor, limit)
+        )
+        found = list(_readable(rows))
+        # A whole batch of unreadable rows must not look like the end of the journal.
+        return found if found or not rows else self.after(rows[-1][0], limit)
+
+    def cursor(self, sink: str) -> int:
+        """Return the position up to which `sink` has everything; a sink seen for the first time starts at the end."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO cursors SELECT ?, coalesce((SELECT max(seq) FROM sqlite_sequence), 0)", (sink,)
+            )
+            (position,) = connection.execute("SELECT position FROM cursors WHERE sink = ?", (sink,)).fetchone()
+            return int(position)
+
+    def advance(self, sink: str, position: int) -> None:
+        """Note that `sink` has everything up to `position`; it never moves back."""
+        with self._transaction() as connection:
+            _advance(connection, sink, position)
+
+    def waiting(self, sink: str, statuses: Sequence[Status] = NOTIFIED) -> int:
+        """Return how many transitions of these statuses `sink` has not received."""
+        ((count,),) = self._rows(
+            f"""SELECT count(*) FROM alerts WHERE status IN ({_marks(statuses)})
+            AND position > coalesce((SELECT position FROM cursors WHERE sink = ?), 0)""",  # noqa: S608 -- only marks
+            (*statuses, sink),
+        )
+        return int(count)
+
+    def firing(self) -> list[Alert]:
+        """Return the last transition of every alert that fires now, oldest first."""
+        return [
+            alert
+            for _, alert in _readable(
+                self._rows("SELECT position, body FROM firing JOIN alerts USING (position) ORDER BY position")
+            )
+        ]
+
+    def latest(self, count: int) -> list[Alert]:
+        """Return the last `count` transitions, newest last."""
+        rows = self._rows("SELECT position, body FROM alerts ORDER BY position DESC LIMIT ?", (count,))
+        return [alert for _, alert in _readable(reversed(rows))]
+
+    def bury(self, sink: str, position: int, *, alerts: Iterable[Alert], reason: str) -> None:
+        """Keep what `sink` refused as dead letters and advance it to `position`, in one transaction."""
+        now = self._clock()
+        rows = [(sink, alert.transition_id, now, reason, encode(alert).decode()) for alert in alerts]
+        with self._transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO dead_letters VALUES (?, ?, ?, ?, ?)", rows)
+            _advance(connection, sink, position)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what sinks refused, oldest first."""
+        rows = self._rows("SELECT sink, recorded_at, reason, body FROM dead_letters ORDER BY recorded_at")
+        return [DeadLetter(sink, at, reason, decode(body, Alert)) for sink, at, reason, body in rows]
+
+    def prune(self, now: float) -> Pruned:
+        """Delete what is older than the retention; `append` does this once an hour.
+
+        What a sink has not received stays for twice the retention, what fires stays until it is resolved.
+        """
+        keep_after, give_up_before = now - self._retention_s, now - 2 * self._retention_s
+        with self._transaction() as connection:
+            (received,) = connection.execute("SELECT coalesce(min(position), 1 << 62) FROM cursors").fetchone()
+            old = "FROM alerts WHERE recorded_at < ? AND position NOT IN (SELECT position FROM firing)"
+            (undelivered,) = connection.execute(
+                f"SELECT count(*) {old} AND position > ?", (give_up_before, received)
+            ).fetchone()
+            deleted = connection.execute(f"DELETE {old} AND position <= ?", (keep_after, received)).rowcount
+            deleted += connection.execute(f"DELETE {old}", (give_up_before,)).rowcount
+            connection.execute("DELETE FROM dead_letters WHERE recorded_at < ?", (keep_after,))
+        if undelivered:
+            _log.error("retention dropped alerts that a sink never received count=%d", undelivered)
+        return Pruned(deleted, undelivered)
+
+    def close(self) -> None:
+        """Close the file; every later call raises SinkError."""
+        with self._lock:
+            self._connection.close()
+
+    def _prepare(self) -> None:
+        """Check that the file is ours and sound, and create the tables in a new one."""
+        with self._translated():
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")  # an acknowledged alert survives a power cut
+            (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if not tables:
+            self._create()
+        elif application != _APPLICATION_ID:
+            raise SinkError(f"store {self._path} belongs to another program: name another file", retryable=False)
+        elif version > _SCHEMA_VERSION:
+            raise SinkError(
+                f"store {self._path} was written by a newer mien (schema {version}, this one reads up to "
+                f"{_SCHEMA_VERSION}): upgrade mien, or name another file",
+                retryable=False,
+            )
+        else:
+            self._check()
+
+    def _create(self) -> None:
+        with self._transaction() as connection:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+
+    def _check(self) -> None:
+        ((found,),) = self._rows("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise SinkError(f"store {self._path}: {_ADVICE['SQLITE_CORRUPT']} ({found})", retryable=False)
+
+    def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
+        with self._lock, self._translated():
+            return self._connection.execute(query, parameters).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._translated():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn SQLite's errors into SinkError with advice."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            # Extended codes (SQLITE_IOERR_WRITE) share the advice of their family.
+            code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+            advice = _ADVICE.get(code, str(error))
+            raise SinkError(f"store {self._path}: {advice}", retryable=code in _RETRYABLE) from error
+
+
+def _insert(connection: sqlite3.Connection, alert: Alert, *, now: float) -> int:
+    """Insert one transition unless it is there, keep the table of firing alerts in step; return 1 if it was new."""
+    cursor = connection.execute(
+        "INSERT OR IGNORE INTO alerts (transition_id, alert_id, status, recorded_at, body) VALUES (?, ?, ?, ?, ?)",
+        (alert.transition_id, alert.alert_id, alert.status, now, encode(alert).decode()),
+    )
+    if not cursor.rowcount:
+        return 0
+    if alert.status is Status.FIRING:
+        connection.execute("INSERT OR REPLACE INTO firing VALUES (?, ?)", (alert.alert_id, cursor.lastrowid))
+    else:
+        connection.execute("DELETE FROM firing WHERE alert_id = ?", (alert.alert_id,))
+    return 1
+
+
+def _advance(connection: sqlite3.Connection, sink: str, position: int) -> None:
+    connection.execute(
+        """INSERT INTO cursors VALUES (?, ?)
+        ON CONFLICT (sink) DO UPDATE SET position = max(position, excluded.position)""",
+        (sink, position),
+    )
+
+
+def _readable(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Alert]]:
+    """Decode rows; one that can't be read (written by hand, or by a newer version) is said and passed over."""
+    for position, body in rows:
+        try:
+            yield position, decode(body, Alert)
+        except DecodeError as error:
+            _log.error("alert in the store can't be read position=%d error=%s", position, error)
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
