@@ -1,0 +1,91 @@
+"""Alerts and observations for the tests of sinks: one by hand, any by hypothesis."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from operators.records import Alert, Clock, FaceTrack, Observation, Scope, Severity, Status
+
+FEAR = Alert(
+    alert_id="a1b2c3",
+    seq=1,
+    rule="fear-sustained",
+    scope=Scope.TRACK,
+    camera_id="lobby",
+    status=Status.FIRING,
+    reason="for",
+    severity=Severity.WARNING,
+    ts=1_763_715_604.0,
+    starts_at=1_763_715_601.0,
+    fired_at=1_763_715_604.0,
+    labels={"zone": "desk"},
+    annotations={"title": "Sustained fear on lobby"},
+    evidence={"value_max": 0.81234567, "coverage": 0.97, "samples": 31},
+)
+
+
+def alert(number: int, **changes: Any) -> Alert:
+    """The `number`-th of a row of firing alerts that differ in their ids only."""
+    return replace(FEAR, **{"alert_id": f"alert-{number:05d}", **changes})
+
+
+def resolved(firing: Alert) -> Alert:
+    """The end of an alert, five seconds later."""
+    later = firing.ts + 5
+    return replace(firing, seq=firing.seq + 1, status=Status.RESOLVED, reason="condition", ts=later, ends_at=later)
+
+
+names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
+times = st.integers(0, 4_000_000_000_000).map(lambda ms: ms / 1000)
+finite = st.floats(allow_nan=False, allow_infinity=False)
+shares = st.floats(0, 1)
+
+alerts = st.builds(
+    Alert,
+    alert_id=st.text("0123456789abcdef", min_size=16, max_size=16),
+    seq=st.integers(0, 1000),
+    rule=names,
+    scope=st.sampled_from(Scope),
+    camera_id=names,
+    status=st.sampled_from(Status),
+    reason=names,
+    severity=st.sampled_from(Severity),
+    ts=times,
+    starts_at=times,
+    fired_at=st.none() | times,
+    ends_at=st.none() | times,
+    labels=st.dictionaries(names, st.text(max_size=40), max_size=4),
+    annotations=st.dictionaries(names, st.text(max_size=1000), max_size=3),
+    evidence=st.dictionaries(names, st.floats(), max_size=6),
+)
+
+faces = st.builds(
+    FaceTrack,
+    track_id=st.integers(0, 10**6).map("track-{}".format),
+    first_ts=times,
+    xyxy=st.tuples(*[st.floats(0, 4000)] * 4),
+    confidence=shares,
+    source_px=st.floats(0, 4000),
+    quality=shares,
+    reasons=st.lists(st.sampled_from(["small", "blurred"]), max_size=2).map(tuple),
+    enhanced=st.booleans(),
+    label=st.sampled_from(["unknown", "fear", "happiness"]),
+    scores=st.dictionaries(st.sampled_from(["fear", "happiness", "neutral"]), shares),
+    intensity=st.none() | shares,
+    zones=st.lists(names, max_size=2).map(tuple),
+)
+
+observations = st.builds(
+    Observation,
+    camera_id=names,
+    epoch=st.integers(0, 2**53),
+    seq=st.integers(0, 2**53),
+    ts=times,
+    clock=st.sampled_from(Clock),
+    faces=st.lists(faces, max_size=3).map(tuple),
+    events=st.just(()),
+    reused=st.booleans(),
+)

@@ -1,0 +1,233 @@
+"""Tests of connectors/store.py."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from connectors.store import Pruned, Store, StoreSettings
+from operators.errors import SinkError
+from operators.records import Status
+from tests.alerts import FEAR, alert, resolved
+
+DAY = 86400.0
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mien.sqlite"
+
+
+@pytest.fixture
+def store(path, clock):
+    store = Store(StoreSettings(path=path), clock=clock)
+    yield store
+    store.close()
+
+
+def ids(rows):
+    return [found.alert_id for _, found in rows]
+
+
+def test_what_is_appended_comes_back_in_order(store):
+    alerts = [alert(number) for number in range(5)]
+    assert store.append(alerts[:2]) == 2
+    assert store.append(alerts[2:]) == 3
+    assert [found for _, found in store.after(0, 10)] == alerts
+    assert ids(store.after(0, 2)) == ["alert-00000", "alert-00001"]
+    assert store.latest(2) == alerts[3:]
+
+
+def test_a_transition_is_recorded_once(store):
+    store.append([FEAR], {"rules": b"1"})
+    assert store.append([FEAR, resolved(FEAR)], {"rules": b"2"}) == 1
+    assert [found for _, found in store.after(0, 10)] == [FEAR, resolved(FEAR)]
+    assert store.states() == {"rules": b"2"}
+
+
+def test_everything_is_there_after_a_restart(store, path):
+    store.append([FEAR], {"lobby": b"\x00state", "door": b""})
+    store.cursor("hook")
+    store.append([resolved(FEAR)], {"door": b"open"})
+    store.close()
+    again = Store(StoreSettings(path=path))
+    assert again.states() == {"lobby": b"\x00state", "door": b"open"}
+    assert [found for _, found in again.after(again.cursor("hook"), 10)] == [resolved(FEAR)]
+    assert again.append([FEAR]) == 0
+    again.close()
+
+
+def test_states_and_alerts_are_written_both_or_neither(store):
+    store.append([], {"rules": b"before"})
+    with pytest.raises(SinkError):
+        store.append([FEAR], {"rules": b"after", "other": object()})  # type: ignore[dict-item]
+    assert store.states() == {"rules": b"before"}
+    assert store.after(0, 10) == []
+
+
+def test_a_sink_starts_at_the_end_and_only_moves_forward(store):
+    store.append([alert(1)])
+    start = store.cursor("new")
+    assert store.after(start, 10) == []
+    store.append([alert(2), alert(3)])
+    (first, _), (last, _) = store.after(start, 10)
+    store.advance("new", last)
+    store.advance("new", first)
+    assert store.cursor("new") == last
+    assert store.cursor("newer") == last
+
+
+def test_waiting_counts_what_the_sink_wants(store):
+    store.cursor("hook")
+    pending = replace(FEAR, seq=0, status=Status.PENDING)
+    store.append([pending, FEAR, resolved(FEAR)])
+    assert store.waiting("hook") == 2
+    assert store.waiting("hook", tuple(Status)) == 3
+    store.advance("hook", store.after(0, 10)[1][0])
+    assert store.waiting("hook") == 1
+
+
+def test_firing_is_the_last_word_on_each_alert(store):
+    one, two = alert(1), alert(2)
+    repeated = replace(two, seq=2, reason="repeat")
+    store.append([one, two])
+    store.append([resolved(one), repeated])
+    store.append([one])  # a replay after a restart changes nothing
+    assert store.firing() == [repeated]
+
+
+def test_retention_counts_from_recording_and_spares_what_is_not_received_or_fires(store, clock):
+    store.cursor("hook")
+    old, undelivered, burning = alert(1), alert(2), alert(3)
+    store.append([burning, old, resolved(old)])
+    store.advance("hook", store.after(0, 10)[-1][0])
+    store.append([undelivered, resolved(undelivered)])
+    assert store.prune(clock.now + 29 * DAY) == Pruned(0, 0)
+    assert store.prune(clock.now + 31 * DAY) == Pruned(2, 0)
+    assert ids(store.after(0, 10)) == ["alert-00003", "alert-00002", "alert-00002"]
+    assert store.prune(clock.now + 61 * DAY) == Pruned(2, 2)
+    assert store.firing() == [burning]
+
+
+def test_a_position_is_never_given_twice(store, clock):
+    done = resolved(alert(1))
+    store.append([done])
+    position = store.cursor("hook")
+    store.prune(clock.now + 61 * DAY)
+    store.append([alert(2)])
+    assert ids(store.after(position, 10)) == ["alert-00002"]
+
+
+def test_append_prunes_once_an_hour(store, clock):
+    store.append([resolved(alert(1))])
+    clock.now += 61 * DAY
+    store.append([resolved(alert(2))])
+    assert ids(store.after(0, 10)) == ["alert-00002"]
+
+
+def test_dead_letters_keep_the_alert_and_the_reason(store, clock):
+    store.cursor("hook")
+    store.append([FEAR])
+    ((position, found),) = store.after(0, 10)
+    store.bury("hook", position, alerts=[found], reason="answered 400")
+    (letter,) = store.dead_letters()
+    assert (letter.sink, letter.reason, letter.alert) == ("hook", "answered 400", FEAR)
+    assert store.cursor("hook") == position
+
+
+def test_a_full_disk_is_said_and_survived(store, path):
+    store.append([FEAR], {"rules": b"1"})
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    many = [alert(number) for number in range(500)]
+    with pytest.raises(SinkError, match="the disk is full") as caught:
+        store.append(many, {"rules": b"2"})
+    assert caught.value.retryable
+    assert store.latest(9) == [FEAR]
+    assert store.states() == {"rules": b"1"}
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert store.append(many, {"rules": b"2"}) == 500
+
+
+def test_a_locked_file_is_worth_another_try(store, path):
+    store._connection.execute("PRAGMA busy_timeout = 10")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(SinkError, match="another process holds it") as caught:
+        store.append([FEAR])
+    assert caught.value.retryable
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.append([FEAR]) == 1
+
+
+def open_and_fail(path: Path) -> SinkError:
+    with pytest.raises(SinkError) as caught:
+        Store(StoreSettings(path=path))
+    assert str(path) in str(caught.value)
+    assert not caught.value.retryable
+    return caught.value
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    assert "folder exists" in str(open_and_fail(tmp_path / "missing" / "mien.sqlite"))
+
+
+def test_a_file_that_is_no_database_is_left_alone(path):
+    path.write_text("dear diary, " * 100)
+    assert "isn't an SQLite database" in str(open_and_fail(path))
+    assert path.read_text().startswith("dear diary")
+
+
+def test_the_database_of_another_program_is_left_alone(path):
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE bookmarks (url TEXT)")
+    other.close()
+    assert "another program" in str(open_and_fail(path))
+
+
+def test_a_newer_schema_is_refused(store, path):
+    store._connection.execute("PRAGMA user_version = 99")
+    assert "schema 99" in str(open_and_fail(path))
+
+
+def test_damage_is_found_at_the_start(store, path):
+    store.append([alert(number) for number in range(500)])
+    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.close()
+    data = bytearray(path.read_bytes())
+    data[4096 * 6 : 4096 * 12] = b"\xa5" * 4096 * 6
+    path.write_bytes(data)
+    assert "damaged" in str(open_and_fail(path))
+
+
+def test_a_row_that_cannot_be_read_blocks_nobody(store):
+    store.append([alert(1), alert(2), alert(3)])
+    store._connection.execute("UPDATE alerts SET body = '{}' WHERE position < 3")
+    assert ids(store.after(0, 1)) == ["alert-00003"]
+
+
+def test_a_closed_store_says_so(store):
+    store.close()
+    with pytest.raises(SinkError, match="closed"):
+        store.append([FEAR])
+
+
+def test_a_retention_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least 1m"):
+        StoreSettings(retention=1.0)
