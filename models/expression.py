@@ -1,0 +1,110 @@
+"""Expressions of faces: the pre- and post-processing around a classifier of 48x48 grey pictures.
+
+The prior correction subtracts `tau` times the log share of each class in the training set from its logit (logit
+adjustment, Menon et al., arXiv 2007.07314): rare expressions are found more often, at the cost of false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from models.session import Session
+from operators.errors import ModelError
+from operators.records import Floats, Image
+
+__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "probabilities", "to_face"]
+
+SIDE = 48
+"""Pixels of the picture that the network reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionOptions:
+    """How the network's answers become probabilities."""
+
+    temperature: float = 1.0
+    """Divides the logits: above 1 the classifier is less sure of itself. Fitted on a test split, not by hand."""
+    tau: float = 0.0
+    """Strength of the correction for how common each class was in training: 0 = none, 1 = full."""
+    priors: tuple[float, ...] = ()
+    """Share of each class in training, in the order of the labels."""
+    tta: Literal["none", "flip"] = "none"
+    """`flip`: average over the face and its mirror image, at twice the cost."""
+    max_batch: int = 32
+    """Most faces in one call of the network: bounds its memory."""
+
+    def __post_init__(self) -> None:
+        if not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if self.tau < 0:
+            raise ValueError(f"tau must be 0 or more, got {self.tau}")
+        if any(not 0 < prior <= 1 for prior in self.priors):
+            raise ValueError(f"priors must be above 0 and at most 1, got {self.priors}")
+        if self.tau and not self.priors:
+            raise ValueError("tau needs priors: the share of each class in training, in the order of the labels")
+        if self.tta not in {"none", "flip"}:
+            raise ValueError(f"tta must be none or flip, got {self.tta!r}")
+        if self.max_batch < 1:
+            raise ValueError(f"max_batch must be 1 or more, got {self.max_batch}")
+
+
+class ExpressionClassifier:
+    """A `Classifier`: RGB uint8 crops of any size -> `(n, k)` float32 probabilities over `labels`."""
+
+    def __init__(self, session: Session, labels: Sequence[str], options: ExpressionOptions) -> None:
+        """Take a session with one output: logits in the order of `labels`."""
+        if options.priors and len(options.priors) != len(labels):
+            raise ModelError(f"expected {len(labels)} priors, one per label, got {len(options.priors)}")
+        self.options = options
+        self._labels = tuple(labels)
+        self._session = session
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the expressions, in the order of the probabilities."""
+        return self._labels
+
+    @property
+    def provider(self) -> str:
+        """The ONNX Runtime provider that really runs."""
+        return self._session.provider
+
+    def __call__(self, crops: Sequence[Image], /) -> Floats:
+        """Read faces; each result depends on its own crop only."""
+        if not crops:
+            return np.zeros((0, len(self._labels)), np.float32)
+        faces = np.stack([to_face(crop) for crop in crops])
+        result = self._read(faces)
+        if self.options.tta == "flip":
+            result = (result + self._read(faces[..., ::-1])) * np.float32(0.5)
+        return result
+
+    def _read(self, faces: Floats) -> Floats:
+        starts = range(0, len(faces), self.options.max_batch)
+        logits = np.concatenate([self._session(faces[start : start + self.options.max_batch])[0] for start in starts])
+        return probabilities(logits, self.options)
+
+
+def to_face(crop: Image) -> Floats:
+    """`(h, w, 3)` RGB bytes -> `(1, 48, 48)` grey in [0, 1]."""
+    if crop.ndim != 3 or crop.shape[2] != 3 or 0 in crop.shape or crop.dtype != np.uint8:
+        raise ModelError(f"a crop should be (h, w, 3) uint8 with at least one pixel, got {crop.shape} {crop.dtype}")
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    if grey.shape != (SIDE, SIDE):
+        shrinks = max(grey.shape) > SIDE
+        grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(grey, np.float32)[None] / np.float32(255)
+
+
+def probabilities(logits: Floats, options: ExpressionOptions) -> Floats:
+    """Softmax of logits `(n, k)` after temperature and prior correction; rows sum to 1."""
+    scaled = logits.astype(np.float64) / options.temperature
+    if options.tau:
+        scaled = scaled - options.tau * np.log(options.priors)
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

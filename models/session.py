@@ -1,0 +1,126 @@
+"""A thin ONNX Runtime session: one input, named outputs, one device, and no silent fallback to another.
+
+The extras `cpu` (onnxruntime) and `gpu` (onnxruntime-gpu) exclude each other: what is installed decides which devices
+there are, and ONNX Runtime is imported when the first session is made.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import ModelError
+from operators.records import Floats
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+
+__all__ = ["DEVICES", "Session"]
+
+DEVICES = {
+    "cpu": ("CPUExecutionProvider",),
+    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+"""Device -> ONNX Runtime providers, in order of preference; the first one must run."""
+
+
+class Session:
+    """One network on one device. Call it with the batch; it returns its outputs as a list of arrays."""
+
+    def __init__(
+        self, model: Path | bytes, *, device: str = "cpu", threads: int = 0, outputs: Sequence[str] | None = None
+    ) -> None:
+        """Load `model` (a file or serialised ONNX).
+
+        Args:
+            model: ONNX file, or its bytes.
+            device: a key of `DEVICES`.
+            threads: threads within one call; 0 = one per core.
+            outputs: names of the outputs to compute, in this order; None = all.
+
+        Raises:
+            ModelError: ONNX Runtime or the device is missing, or the file can't be read as a network.
+        """
+        runtime = _runtime()
+        self._session = _open(runtime, model, device=device, threads=threads)
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = list(outputs) if outputs is not None else None
+        _check_outputs(self._session, outputs or ())
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that really runs, such as `CPUExecutionProvider`."""
+        return str(self._session.get_providers()[0])
+
+    def __call__(self, batch: NDArray[np.generic], /) -> list[Floats]:
+        """Run the network on one batch."""
+        results: list[Floats] = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+        return results
+
+
+def _runtime() -> ModuleType:
+    try:
+        return importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise ModelError(
+            "ONNX Runtime is not installed: install mien[cpu], or mien[gpu] on a machine with a CUDA device"
+        ) from error
+
+
+def _open(runtime: ModuleType, model: Path | bytes, *, device: str, threads: int) -> InferenceSession:
+    if threads < 0:
+        raise ModelError(f"threads must be 0 (one per core) or more, got {threads}")
+    wanted = _providers(runtime, device)
+    state = runtime.capi.onnxruntime_pybind11_state
+    try:
+        session = runtime.InferenceSession(
+            str(model) if isinstance(model, Path) else model, _options(runtime, threads), providers=list(wanted)
+        )
+    except (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NoSuchFile) as error:
+        name = model if isinstance(model, Path) else "the network in memory"
+        raise ModelError(f"{name} is not a network that ONNX Runtime can run: {error}") from error
+    if session.get_providers()[0] != wanted[0]:
+        raise ModelError(
+            f"device {device} was asked for, but ONNX Runtime fell back to {session.get_providers()[0]}: "
+            "check the driver and the CUDA and cuDNN libraries, or set device to cpu"
+        )
+    return session
+
+
+def _providers(runtime: ModuleType, device: str) -> tuple[str, ...]:
+    if device not in DEVICES:
+        raise ModelError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
+    wanted = DEVICES[device]
+    available = runtime.get_available_providers()
+    if wanted[0] not in available:
+        raise ModelError(
+            f"device {device} needs {wanted[0]}, but this ONNX Runtime has only {', '.join(available)}: "
+            "install mien[gpu] in place of mien[cpu], or set device to cpu"
+        )
+    if device != "cpu":
+        runtime.preload_dlls()  # finds CUDA and cuDNN where pip put them
+    return wanted
+
+
+def _options(runtime: ModuleType, threads: int) -> SessionOptions:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # what matters is raised; warnings about unused initialisers only alarm people
+    # A spinning worker would hold a core that capture needs to decode the next frame.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+def _check_outputs(session: InferenceSession, outputs: Sequence[str]) -> None:
+    there = [output.name for output in session.get_outputs()]
+    missing = [name for name in outputs if name not in there]
+    if missing:
+        raise ModelError(f"the network should have the outputs {', '.join(missing)}; it has {', '.join(there)}")
