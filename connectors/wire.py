@@ -17,31 +17,30 @@ import msgspec
 import numpy as np
 
 from operators.errors import DecodeError
-from operators.records import Alert, FaceTrack, Gap, Observation, Tick
+from operators.records import Alert, FaceTrack, Observation
 
 __all__ = [
     "TEXT_LIMIT",
-    "Record",
     "alert_document",
     "decode",
     "encode",
     "iso_time",
     "observation_document",
     "presentable",
-    "to_json",
 ]
 
-Record = Observation | Gap | Tick | Alert
-"""What may cross a process border. `Frame` and `Detections` may not."""
-T = TypeVar("T", bound=Record)
+T = TypeVar("T")
 
 TEXT_LIMIT = 500
 """Longest label or annotation in characters: room for a sentence, none for a picture or an embedding."""
 
 
-def encode(record: Record) -> bytes:
-    """Return one line of JSON without the line end; equal records give equal bytes."""
-    return to_json(record)
+def encode(value: object) -> bytes:
+    """Return a record, rule state or document as one line of JSON without the line end; equal values give equal bytes.
+
+    Arrays are a TypeError, so that `Frame` and `Detections` can't leave the process. NaN and infinity become null.
+    """
+    return _ENCODER.encode(value)
 
 
 def decode(data: bytes | str, type_: type[T]) -> T:
@@ -50,11 +49,6 @@ def decode(data: bytes | str, type_: type[T]) -> T:
         return msgspec.json.decode(data, type=type_)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DecodeError(f"expected {type_.__name__} as JSON, got {len(data)} bytes that are not: {error}") from error
-
-
-def to_json(document: object) -> bytes:
-    """Return a record or a document as compact JSON; arrays are a TypeError."""
-    return _ENCODER.encode(document)
 
 
 def presentable(alert: Alert) -> Alert:

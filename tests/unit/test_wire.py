@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from connectors.wire import TEXT_LIMIT, alert_document, decode, encode, iso_time, observation_document, to_json
+from connectors.wire import TEXT_LIMIT, alert_document, decode, encode, iso_time, observation_document
 from operators.errors import DecodeError
 from operators.records import (
     Alert,
@@ -75,7 +75,7 @@ def test_decode_says_what_is_wrong(data, why):
 def test_numpy_scalars_are_numbers_and_arrays_are_refused():
     assert b'"peak":0.5' in encode(replace(FEAR, evidence={"peak": np.float32(0.5)}))
     with pytest.raises(TypeError, match="got ndarray"):
-        to_json({"face": np.zeros((2, 2))})
+        encode({"face": np.zeros((2, 2))})
     with pytest.raises(TypeError, match="got ndarray"):
         encode(Frame("lobby", 0, 0, 0.0, Clock.STREAM, np.zeros((2, 2, 3), np.uint8)))
 
