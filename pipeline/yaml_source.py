@@ -1,0 +1,153 @@
+"""YAML files as plain values, with the line and column of every key kept for error messages.
+
+YAML 1.2, so `no`, `on` and `5:30` are text; duplicate keys, tags and anything but mappings at the top are refused. No
+message repeats a value of the file: it may be a password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from operators.errors import ConfigError
+
+__all__ = ["Document", "Location", "Position", "read_yaml"]
+
+Location = tuple[str | int, ...]
+"""The way to a value: keys and list indices from the top of the file."""
+
+Position = tuple[int, int]
+"""Line and column, both counted from 1."""
+
+_TOP: Position = (1, 1)
+_QUOTED = re.compile(r"\s*(?:'[^' ]{2,}'|\"[^\"]{2,}\")")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One parsed file: `data` holds plain values, `tree` knows where each of them stands."""
+
+    path: Path
+    data: dict[str, Any]
+    tree: CommentedMap
+
+    def key_position(self, location: Sequence[str | int]) -> Position:
+        """Where the key (or list item) at `location` stands, or the nearest parent that the file has."""
+        node: Any = self.tree
+        found = _TOP
+        for step in location:
+            if isinstance(node, CommentedMap) and step in node.lc.data:
+                found = _position(node.lc.key(step))
+            elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+                found = _position(node.lc.item(step))
+            else:
+                break
+            node = node[step]
+        return found
+
+    def value_position(self, location: Sequence[str | int]) -> Position:
+        """Where the value at `location` begins, or its key where the value is on another line."""
+        key = self.key_position(location)
+        parent = self._node(location[:-1])
+        if isinstance(parent, CommentedMap) and location[-1] in parent.lc.data:
+            value = _position(parent.lc.value(location[-1]))
+            return value if value[0] == key[0] else key
+        return key
+
+    def _node(self, location: Sequence[str | int]) -> object:
+        node: Any = self.tree
+        for step in location:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return node
+
+
+def read_yaml(path: Path) -> Document:
+    """Read a file whose top is a mapping; raises ConfigError with file, line and column."""
+    text = _read_text(path)
+    try:
+        tree = YAML(typ="rt", pure=True).load(text)
+    except MarkedYAMLError as error:
+        line, column = _mark(error)
+        raise ConfigError(f"{path}:{line}:{column}: {_reason(error, text)}") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {_QUOTED.sub('', str(error)).splitlines()[0]}") from None
+    if tree is None:
+        raise ConfigError(f"{path}: the file is empty; it needs at least purpose and cameras")
+    if not isinstance(tree, CommentedMap):
+        raise ConfigError(f"{path}:1:1: expected `key: value` lines at the top of the file, got {_kind(tree)}")
+    return Document(path, _plain(tree, path, (1, 1)), tree)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a directory, expected a YAML file") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
+
+
+def _mark(error: MarkedYAMLError) -> Position:
+    mark = error.problem_mark or error.context_mark
+    return (mark.line + 1, mark.column + 1) if mark else _TOP
+
+
+def _reason(error: MarkedYAMLError, text: str) -> str:
+    """What is wrong, in words that quote at most one character of the file."""
+    problem = error.problem or "not YAML"
+    line, column = _mark(error)
+    rows = text.splitlines()
+    if "duplicate key" in problem:
+        key = problem.split('"')[1]
+        return f"{key}: the key is there twice"
+    if line <= len(rows) and "\t" in rows[line - 1][: column + 1]:
+        return "a tab character; YAML is indented with spaces"
+    if "undefined alias" in problem:
+        return "undefined alias; text that begins with * must be in quotes"
+    if "another document" in problem:
+        return "a second document begins here; one file holds one configuration"
+    return f"not YAML: {_QUOTED.sub('', problem)}"
+
+
+def _plain(node: Any, path: Path, position: Position) -> Any:
+    """The same values without ruamel's wrappers; refuses tags."""
+    if getattr(getattr(node, "tag", None), "value", None):
+        line, column = position
+        raise ConfigError(f"{path}:{line}:{column}: tags are not supported; text that begins with ! must be in quotes")
+    if isinstance(node, CommentedMap):
+        at = node.lc.data
+        for key in node:
+            if not isinstance(key, str):
+                line, column = _position(at[key][:2]) if key in at else position
+                raise ConfigError(f'{path}:{line}:{column}: keys are text; write "{key}" in quotes')
+        return {
+            key: _plain(value, path, _position(at[key][:2]) if key in at else position) for key, value in node.items()
+        }
+    if isinstance(node, CommentedSeq):
+        return [_plain(value, path, _position(node.lc.item(index))) for index, value in enumerate(node)]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _position(zero_based: Sequence[int]) -> Position:
+    return zero_based[0] + 1, zero_based[1] + 1
+
+
+def _kind(node: object) -> str:
+    return "a list" if isinstance(node, list) else f"a {type(node).__name__.lower()}"
