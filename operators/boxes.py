@@ -1,0 +1,61 @@
+"""Boxes as `(n, 4)` float32 arrays of `xyxy` pixels: left, top, right, bottom."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.records import Floats
+
+__all__ = ["centre", "clip", "iou", "nms", "scale", "shorter_side", "size"]
+
+
+def centre(xyxy: Floats) -> Floats:
+    """`(n, 2)` centre points, x and y."""
+    return (xyxy[:, :2] + xyxy[:, 2:]) / 2
+
+
+def size(xyxy: Floats) -> Floats:
+    """`(n, 2)` width and height; negative where a box is turned inside out."""
+    return xyxy[:, 2:] - xyxy[:, :2]
+
+
+def shorter_side(xyxy: Floats) -> Floats:
+    """`(n,)` the smaller of width and height."""
+    return np.minimum(xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1])
+
+
+def clip(xyxy: Floats, *, width: int, height: int) -> Floats:
+    """The parts of the boxes that lie in an image of that size."""
+    return np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
+
+
+def scale(xyxy: Floats, factor: float) -> Floats:
+    """Boxes `factor` times as wide and high around the same centres."""
+    half = size(xyxy) * np.float32(factor / 2)
+    middle = centre(xyxy)
+    return np.concatenate([middle - half, middle + half], axis=1)
+
+
+def iou(a: Floats, b: Floats) -> Floats:
+    """`(n, m)` intersection over union in [0, 1]; 0 where both boxes are empty."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    both = np.prod(np.clip(high - low, 0, None), axis=2)
+    union = _area(a)[:, None] + _area(b)[None, :] - both
+    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+
+
+def nms(xyxy: Floats, confidence: Floats, threshold: float) -> NDArray[np.intp]:
+    """Rows to keep, most confident first: none overlaps a more confident one by an IoU above `threshold`."""
+    order = np.argsort(-confidence, kind="stable")
+    overlap = iou(xyxy[order], xyxy[order]) > threshold
+    kept = np.ones(len(order), np.bool_)
+    for row in range(len(order)):
+        if kept[row]:
+            kept[row + 1 :] &= ~overlap[row, row + 1 :]
+    return order[kept]
+
+
+def _area(xyxy: Floats) -> Floats:
+    return np.prod(np.clip(size(xyxy), 0, None), axis=1)
