@@ -1,0 +1,185 @@
+"""The local runtime: cameras, models, rules and sinks on one machine, without a broker.
+
+    capture processes -> newest frame of each camera -> analysis thread -> journal (SQLite) -> one thread per sink
+
+Everything between is bounded: a slow analysis replaces frames by newer ones (counted), a slow sink lags behind the
+journal on disk. An alert is in the journal, in one transaction with the rule state, before any sink sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+from connectors.capture import Captures
+from connectors.store import Store
+from operators.analyze import CameraState
+from operators.records import Alert, Clock, Frame, Gap, Observation
+from pipeline.build import build_analyzer, build_evaluator, build_sinks
+from pipeline.config import Settings
+from pipeline.delivery import Delivery
+from pipeline.evaluation import Evaluation, Record
+from pipeline.metrics import Metrics
+from pipeline.recorder import Recorder
+from pipeline.status import CameraStatus, Status
+from pipeline.view import View, summary
+
+__all__ = ["LocalPipeline", "run"]
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.25
+"""How long the analysis waits for a frame, and the screen between two pictures."""
+SAVE_EVERY_S = 1.0
+"""Rule state is saved with every transition, and this often in between."""
+STOP_S = 4.5
+"""SIGTERM ends within 5 s: what hasn't stopped by then is cut off, and the journal is whole at any moment."""
+SHOWN_ALERTS = 50
+
+
+class LocalPipeline:
+    """The running parts of one machine: `with LocalPipeline(settings) as pipeline: pipeline.status()`."""
+
+    def __init__(self, settings: Settings, *, metrics: Metrics | None = None) -> None:
+        self.recorder = Recorder(metrics)
+        self._metrics = metrics
+        self._settings = settings
+        self._parts = ExitStack()
+        self._stopping = threading.Event()
+        self._started = time.monotonic()
+        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect")
+        self._analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
+        self._store = Store(settings.store)
+        self._parts.callback(self._store.close)
+        self._delivery = Delivery(self._store, build_sinks(settings))
+        self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
+        self._captures = Captures(settings.active_cameras)
+        self._states: dict[str, CameraState] = {}
+        self._saved_at = 0.0
+        self._latest: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
+        self._analysis = ThreadPoolExecutor(1, thread_name_prefix="analysis")
+        self._loop: Future[None] | None = None
+
+    def __enter__(self) -> LocalPipeline:
+        self._delivery.start()
+        self._captures.start()
+        self._loop = self._analysis.submit(self._analyse)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Stop capture, finish what was taken, save rule state and alerts, give the sinks a last chance."""
+        cut_off = threading.Timer(STOP_S, _cut_off)
+        cut_off.daemon = True
+        cut_off.start()
+        self._stopping.set()
+        self._captures.stop()
+        self._analysis.shutdown()
+        self._workers.shutdown()
+        self._delivery.accept((), self._evaluation.changed())
+        self._delivery.stop(1.0)
+        self._parts.close()
+        cut_off.cancel()
+
+    def finished(self) -> bool:
+        """Whether all sources came to their end; raises what stopped the analysis, if something did."""
+        if self._loop is not None and self._loop.done():
+            self._loop.result()
+        return self._captures.finished
+
+    def status(self) -> Status:
+        """What the pipeline can say about itself now; cheap enough to ask several times a second."""
+        return Status(
+            uptime_s=time.monotonic() - self._started,
+            cameras=tuple(self._camera_status()),
+            alerts=tuple(self._latest),
+            firing=len(self._store.firing()),
+            sinks=self._delivery.status(),
+            store=str(self._settings.store.path),
+        )
+
+    def _analyse(self) -> None:
+        while not self._stopping.is_set():
+            self._process(self._captures.take(len(self._settings.cameras), POLL_S))
+
+    def _process(self, items: Sequence[Frame | Gap]) -> None:
+        frames = [item for item in items if isinstance(item, Frame)]
+        self._states, observations = self._analyzer.step(self._states, frames)
+        with self.recorder.stage("rules"):
+            alerts = self._evaluation.feed(_in_order(items, observations))
+        for observation in observations:
+            self.recorder.decided(observation, _age(observation))
+        self._commit(alerts)
+
+    def _commit(self, alerts: Sequence[Alert]) -> None:
+        """Journal transitions with the rule state they left; between transitions the state alone, now and then."""
+        self._latest.extend(alerts)
+        now = time.monotonic()
+        if alerts or now - self._saved_at >= SAVE_EVERY_S:
+            self._saved_at = now
+            with self.recorder.stage("journal"):
+                self._delivery.accept(alerts, self._evaluation.changed())
+        for alert in alerts:
+            self.recorder.alerted(alert)
+
+    def _camera_status(self) -> Iterator[CameraStatus]:
+        for camera_id, capture in self._captures.status().items():
+            yield self.recorder.camera_status(camera_id, capture)
+
+
+def _in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:
+    """The items with each frame replaced by what was seen in it."""
+    seen = iter(observations)
+    for item in items:
+        yield next(seen) if isinstance(item, Frame) else item
+
+
+def _age(observation: Observation) -> float | None:
+    return None if observation.clock is Clock.MEDIA else time.time() - observation.ts
+
+
+def _cut_off() -> None:
+    log.error("stopping took longer than limit_s=%.1f: cut off", STOP_S)
+    os._exit(1)
+
+
+def run(settings: Settings, *, seconds: float | None = None, plain: bool = False) -> Status:
+    """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status."""
+    stop = threading.Event()
+    metrics = Metrics()
+    with ExitStack() as stack:
+        stack.enter_context(_stop_signals(stop))
+        if settings.metrics is not None:
+            stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
+        view = stack.enter_context(View(settings, plain=plain))
+        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics))
+        ends_at = None if seconds is None else time.monotonic() + seconds
+        while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
+            status = pipeline.status()
+            metrics.refresh(status)
+            view.update(status)
+        return pipeline.status()
+
+
+@contextmanager
+def _stop_signals(stop: threading.Event) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for an orderly stop; a second one ends at once."""
+
+    def asked(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,98 @@
+"""What the runtime measures about itself: time per stage, latency of decisions, what each camera showed last."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from connectors.capture import CaptureStatus
+from operators.records import Alert, Clock, Observation
+from pipeline.metrics import Metrics
+from pipeline.status import CameraStatus
+
+__all__ = ["Recorder"]
+
+RATE_WINDOW_S = 5.0
+KEPT_LATENCIES = 100_000
+
+
+@dataclass(slots=True)
+class _Camera:
+    """What was last seen of one camera; `times` are the analysed frames of the last seconds."""
+
+    analysed: int = 0
+    last: Observation | None = None
+    times: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+
+
+class Recorder:
+    """Counters of one run. Written by the analysis thread, read by any."""
+
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics
+        self._cameras: defaultdict[str, _Camera] = defaultdict(_Camera)
+        self.wall_s: defaultdict[str, float] = defaultdict(float)
+        self.cpu_s: defaultdict[str, float] = defaultdict(float)
+        self.faces = 0
+        self.latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage: wall clock and CPU of the whole process."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        seconds = time.perf_counter() - wall
+        self.wall_s[name] += seconds
+        self.cpu_s[name] += time.process_time() - cpu
+        if self._metrics is not None:
+            self._metrics.observe_stage(name, seconds)
+
+    def decided(self, observation: Observation, latency_s: float | None) -> None:
+        """Note that the rules have seen a frame, `latency_s` after it was taken (None where its clock can't say)."""
+        camera = self._cameras[observation.camera_id]
+        camera.analysed += 1
+        self.faces += len(observation.faces)
+        camera.last = observation
+        camera.times.append(time.monotonic())
+        if latency_s is not None:
+            self.latencies_s.append(latency_s)
+
+    def alerted(self, alert: Alert) -> None:
+        """Note that a transition is in the journal."""
+        if self._metrics is not None:
+            self._metrics.count_alert(alert)
+
+    def analysed(self) -> int:
+        """Frames analysed so far, of all cameras."""
+        return sum(camera.analysed for camera in self._cameras.values())
+
+    def camera_status(self, camera_id: str, capture: CaptureStatus) -> CameraStatus:
+        """What capture and analysis know of one camera, together."""
+        camera = self._cameras[camera_id]
+        last = camera.last
+        faces = last.faces if last is not None and capture.state == "live" else ()
+        return CameraStatus(
+            camera_id=camera_id,
+            state=str(capture.state),
+            cause=str(capture.cause or ""),
+            advice=capture.advice,
+            clock=str(capture.clock or ""),
+            fps_in=capture.fps_in,
+            fps_analysed=_rate(camera.times),
+            faces=len(faces),
+            labels=tuple(face.label for face in faces),
+            age_s=None if last is None or last.clock is Clock.MEDIA else time.time() - last.ts,
+            frames=capture.frames,
+            drops=capture.drops,
+            reconnects=capture.reconnects,
+        )
+
+
+def _rate(times: deque[float]) -> float:
+    """Frames per second over the last seconds."""
+    since = time.monotonic() - RATE_WINDOW_S
+    recent = [at for at in list(times) if at > since]
+    return len(recent) / RATE_WINDOW_S
