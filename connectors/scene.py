@@ -161,7 +161,7 @@ def face_px(figure: Figure, t: float) -> float | None:
     if not ENTER_S <= at < GONE_S:
         return None
     nearness = _ease((at - COME_S) / (NEAR_S - COME_S)) - _ease((at - BACK_S) / (LEAVE_S - BACK_S))
-    return FAR_PX * (NEAR_PX / FAR_PX) ** nearness
+    return float(FAR_PX * (NEAR_PX / FAR_PX) ** nearness)
 
 
 def _astronaut() -> Image:

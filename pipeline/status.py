@@ -13,7 +13,9 @@ class CameraStatus:
     """One camera now. Rates are over the last few seconds; `age_s` is now - ts of the newest analysed frame.
 
     `state` is one of connecting, live, stalled, backing off, stopped; `cause` is set while it is not live. `drops`
-    counts frames since the start by reason and `advice` is one plain sentence for a person, or empty.
+    counts frames since the start by reason and `advice` is one plain sentence for a person, or empty. `labels`,
+    `face_px` (`source_px` of the faces) and `reasons` (why a face can't be read, or empty) go together, face by face;
+    `frames` and `analysed` count since the start.
     """
 
     camera_id: str
@@ -25,8 +27,11 @@ class CameraStatus:
     fps_analysed: float = 0.0
     faces: int = 0
     labels: tuple[str, ...] = ()
+    face_px: tuple[float, ...] = ()
+    reasons: tuple[tuple[str, ...], ...] = ()
     age_s: float | None = None
     frames: int = 0
+    analysed: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     reconnects: Mapping[str, int] = field(default_factory=dict)
 
