@@ -12,7 +12,7 @@ __all__ = ["centre", "clip", "iou", "nms", "scale", "shorter_side", "size"]
 
 def centre(xyxy: Floats) -> Floats:
     """`(n, 2)` centre points, x and y."""
-    return (xyxy[:, :2] + xyxy[:, 2:]) / 2
+    return (xyxy[:, :2] + xyxy[:, 2:]) * np.float32(0.5)
 
 
 def size(xyxy: Floats) -> Floats:
@@ -22,7 +22,8 @@ def size(xyxy: Floats) -> Floats:
 
 def shorter_side(xyxy: Floats) -> Floats:
     """`(n,)` the smaller of width and height."""
-    return np.minimum(xyxy[:, 2] - xyxy[:, 0], xyxy[:, 3] - xyxy[:, 1])
+    shorter: Floats = size(xyxy).min(axis=1)
+    return shorter
 
 
 def clip(xyxy: Floats, *, width: int, height: int) -> Floats:
@@ -43,7 +44,8 @@ def iou(a: Floats, b: Floats) -> Floats:
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     both = np.prod(np.clip(high - low, 0, None), axis=2)
     union = _area(a)[:, None] + _area(b)[None, :] - both
-    return np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    share: Floats = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
+    return share
 
 
 def nms(xyxy: Floats, confidence: Floats, threshold: float) -> NDArray[np.intp]:
@@ -58,4 +60,5 @@ def nms(xyxy: Floats, confidence: Floats, threshold: float) -> NDArray[np.intp]:
 
 
 def _area(xyxy: Floats) -> Floats:
-    return np.prod(np.clip(size(xyxy), 0, None), axis=1)
+    area: Floats = np.prod(np.clip(size(xyxy), 0, None), axis=1)
+    return area
