@@ -1,0 +1,69 @@
+"""The expression of one face over time: a filter that knows seconds, not frames.
+
+Between two looks of `dt` seconds the filter moves from its state towards the reading by 1 - exp(-dt * quality / tau),
+which is exact for a reading that held over the interval: looking twice as often at the same face gives the same answer.
+It stands behind `operators.ports.TemporalModel`, where a learned head may take its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from operators.records import Floats
+from operators.units import Seconds
+
+__all__ = ["ExpressionFilter", "FilterState"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilterState:
+    """Smoothed probabilities `(k,)`, the time of the last step, and the time of the last face that could be read."""
+
+    probs: Floats
+    ts: float
+    read_ts: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionFilter:
+    """Quality-weighted exponential average of the classifier's probabilities."""
+
+    time_constant: Seconds = 0.5
+    """Time after which a lasting change of a perfectly seen face shows by 63 %; 0s switches smoothing off."""
+    hold: Seconds = 1.0
+    """How long the last reading stands while the face can't be read."""
+    reset_after: Seconds = 2.0
+    """Time without a reading after which the next one counts fully, as if the face were new."""
+
+    def __post_init__(self) -> None:
+        if min(self.time_constant, self.hold, self.reset_after) < 0:
+            raise ValueError("expected time_constant, hold and reset_after of at least 0s")
+
+    def step(
+        self, state: FilterState | None, /, *, ts: float, probs: Floats | None, quality: float
+    ) -> tuple[FilterState | None, Floats | None]:
+        """The next state and the probabilities `(k,)` at `ts`, or None while nothing is known.
+
+        `quality` in [0, 1] says how much time the reading is worth. Time that runs backward counts as standing still.
+        """
+        if probs is None:
+            return self._wait(state, ts)
+        if state is None or ts - state.read_ts > self.reset_after:
+            start = FilterState(np.asarray(probs, np.float32), ts, ts)
+            return start, start.probs
+        # Time in which the face was not read says nothing of it: it must not make one reading count for all of it.
+        weight = self._weight(max(ts - state.ts, 0.0) * quality)
+        smoothed = (state.probs + np.float32(weight) * (probs - state.probs)).astype(np.float32, copy=False)
+        now = max(ts, state.ts)
+        return FilterState(smoothed, now, now), smoothed
+
+    def _weight(self, dt: float) -> float:
+        return float(-np.expm1(-dt / self.time_constant)) if self.time_constant > 0 else 1.0
+
+    def _wait(self, state: FilterState | None, ts: float) -> tuple[FilterState | None, Floats | None]:
+        if state is None:
+            return None, None
+        waited = replace(state, ts=max(ts, state.ts))
+        return waited, state.probs if waited.ts - state.read_ts <= self.hold else None
