@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from operators.records import FaceTrack
 from operators.rules.plan import NOBODY
@@ -15,13 +15,12 @@ __all__ = ["Episode", "begin", "extend"]
 class Episode:
     """The evidence from the first TRUE sample on; times in ms.
 
-    `samples` counts readable samples and `known_ms` the time that they hold; `covered_ms` is `known_ms` as of
-    `last_true`. `hits`, `total` and `peak` are over the TRUE samples; the place, in pixels, is of the last one.
+    `samples` counts readable samples, and `covered_ms` the time that they held, up to `last_true`. `hits`, `total` and
+    `peak` are over the TRUE samples; the place, in pixels, is of the last one.
     """
 
     starts_at: int
     last_true: int
-    known_ms: int
     covered_ms: int
     samples: int
     hits: int
@@ -52,7 +51,7 @@ class Episode:
 
 def begin(ts: int, level: float, face: FaceTrack | None) -> Episode:
     """An episode of one TRUE sample."""
-    return Episode(ts, ts, 0, 0, 1, 1, 0, 0, level, level, level, *_place(face))
+    return Episode(ts, ts, 0, 1, 1, 0, 0, level, level, level, *_place(face))
 
 
 def extend(
@@ -60,19 +59,26 @@ def extend(
 ) -> Episode:
     """The episode with one more readable sample, which took the signal from `before` to `after`."""
     ts = after.at
-    known = episode.known_ms + held(before, ts, hold)
     gaps = episode.gaps + (not before.known or ts - before.at > hold)
     if not after.last:
-        return Episode(
-            episode.starts_at, episode.last_true, known, episode.covered_ms, episode.samples + 1, episode.hits,
-            episode.dips, gaps, episode.total, episode.peak, episode.latest if level == NOBODY else level,
-            episode.x_px, episode.y_px, episode.source_px,
-        )  # fmt: skip
-    dips = episode.dips + (not before.last)
+        latest = episode.latest if level == NOBODY else level
+        return replace(episode, samples=episode.samples + 1, gaps=gaps, latest=latest)
+    x_px, y_px, source_px = _place(face)
     return Episode(
-        episode.starts_at, ts, known, known, episode.samples + 1, episode.hits + 1,
-        dips, gaps, episode.total + level, max(episode.peak, level), level, *_place(face),
-    )  # fmt: skip
+        starts_at=episode.starts_at,
+        last_true=ts,
+        covered_ms=episode.covered_ms + before.known_ms + held(before, ts, hold),
+        samples=episode.samples + 1,
+        hits=episode.hits + 1,
+        dips=episode.dips + (not before.last),
+        gaps=gaps,
+        total=episode.total + level,
+        peak=max(episode.peak, level),
+        latest=level,
+        x_px=x_px,
+        y_px=y_px,
+        source_px=source_px,
+    )
 
 
 def _place(face: FaceTrack | None) -> tuple[float, float, float]:

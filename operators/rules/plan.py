@@ -78,13 +78,13 @@ class Plan:
 
 def plan_rule(rule: Rule, camera_id: str, *, interval: float = 0.0) -> Plan:
     """Make `rule` ready for a camera that delivers a frame every `interval` seconds."""
-    max_gap = milliseconds(rule.max_gap or max(3 * interval, 0.5))
+    max_gap = milliseconds(max(3 * interval, 0.5) if rule.max_gap is None else rule.max_gap)
     return Plan(
         rule=rule,
         version=rule_version(rule),
         camera_id=camera_id,
         enter=rule.when.enter,
-        exit=rule.when.exit,
+        exit=rule.when.enter if rule.when.exit is None else rule.when.exit,
         names=rule.when.expressions,
         zones=frozenset(rule.where.zones),
         min_quality=rule.min_quality,

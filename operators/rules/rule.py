@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from operators.records import Scope, Severity
 from operators.rules.template import Template
@@ -54,22 +54,21 @@ class Predicate:
 
     enter: float
     """TRUE from here on, in [0, 1]."""
-    exit: float = -1.0
+    exit: float | None = None
     """Once TRUE, it stays so down to here; without it, the same as `enter`."""
     prob: str = ""
     """The expression whose probability is read."""
     prob_any: tuple[str, ...] = ()
     """Or several: the most probable of them is read."""
-    value: str = ""
+    value: Literal["", "intensity"] = ""
     """Or a number of the face: `intensity`."""
-    aggregate: str = "max"
+    aggregate: Literal["max", "mean", "min"] = "max"
     """How the readable faces of a zone or camera become one number: `max`, `mean` or `min`."""
 
     def __post_init__(self) -> None:
-        if self.exit == -1.0:
-            object.__setattr__(self, "exit", self.enter)
-        if not 0 <= self.exit <= self.enter <= 1:
-            raise ValueError(f"expected 0 <= exit <= enter <= 1, got exit={self.exit:g} and enter={self.enter:g}")
+        exit_ = self.enter if self.exit is None else self.exit
+        if not 0 <= exit_ <= self.enter <= 1:
+            raise ValueError(f"expected 0 <= exit <= enter <= 1, got exit={exit_:g} and enter={self.enter:g}")
         if sum(map(bool, (self.prob, self.prob_any, self.value))) != 1:
             raise ValueError("expected one of prob, prob_any and value: write for example {prob: fear, enter: 0.6}")
         if self.value and self.value not in VALUES:
@@ -151,8 +150,8 @@ class Rule:
     """Cameras and zones it looks at."""
     for_: Seconds = 0.0
     """How long the signal must last before it fires."""
-    max_gap: Seconds = 0.0
-    """Longest time without a readable sample; 0 means three frame intervals, at least 500ms."""
+    max_gap: Seconds | None = None
+    """Longest time without a readable sample; without it three frame intervals, at least 500ms."""
     max_dip: Seconds = 0.3
     """FALSE for this long ends a pending episode; shorter dips are tolerated."""
     min_coverage: float = 0.6
@@ -190,10 +189,10 @@ class Rule:
             Template.parse(text)
 
     def _check_times(self) -> None:
-        for name in ("for_", "max_gap", "max_dip", "keep_firing_for", "lost_after", "cooldown"):
+        for name in ("for_", "max_dip", "keep_firing_for", "lost_after", "cooldown"):
             if getattr(self, name) < 0:
                 raise ValueError(f"rule {self.id}: expected {name.rstrip('_')} >= 0s, got {getattr(self, name):g}s")
-        for name in ("max_duration", "repeat_every"):
+        for name in ("max_gap", "max_duration", "repeat_every"):
             limit = getattr(self, name)
             if limit is not None and limit < 0.001:
                 raise ValueError(

@@ -37,12 +37,14 @@ class Signal:
     """A signal as of its last sample.
 
     `last` is the last readable value and `at` its time; `known` says that it still holds (no unreadable sample came
-    since). `false_ms` is the time known to be FALSE since the last TRUE, up to `at` or to where it stopped holding.
+    since). `known_ms` is the time since the last TRUE sample in which the value was known, and `false_ms` the part of
+    it that was FALSE, up to `at` or to where it stopped holding.
     """
 
     last: bool = False
     at: int = 0
     known: bool = False
+    known_ms: int = 0
     false_ms: int = 0
 
 
@@ -62,10 +64,14 @@ def held(signal: Signal, ts: int, hold: int) -> int:
 
 def advance(signal: Signal, ts: int, value: Truth, hold: int) -> Signal:
     """The signal after a sample at `ts`."""
-    false_ms = signal.false_ms if signal.last else signal.false_ms + held(signal, ts, hold)
+    if value:
+        return Signal(last=True, at=ts, known=True)
+    more = held(signal, ts, hold)
+    known_ms = signal.known_ms + more
+    false_ms = signal.false_ms + (0 if signal.last else more)
     if value is None:
-        return Signal(signal.last, signal.at, known=False, false_ms=false_ms)
-    return Signal(value, ts, known=True, false_ms=0 if value else false_ms)
+        return Signal(signal.last, signal.at, known=False, known_ms=known_ms, false_ms=false_ms)
+    return Signal(last=False, at=ts, known=True, known_ms=known_ms, false_ms=false_ms)
 
 
 def false_at(signal: Signal, limit: int, hold: int) -> int | None:
