@@ -15,13 +15,17 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from pipeline.schema import Schema, known_keys, resolve
-from pipeline.yaml_source import Location
+from pipeline.schema import Schema, is_secret, known_keys, resolve
+from pipeline.yaml_source import Location, lookup
 
-__all__ = ["MASK", "Complaint", "complaints", "dotted", "hide", "lookup", "nearest"]
+__all__ = ["MASK", "PURPOSE", "Complaint", "complaints", "dotted", "hide", "nearest"]
 
 MASK = "**********"
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s\"']*@")
+PURPOSE = (
+    "say who watches what, and why. Reading expressions from faces is prohibited in the EU at work and in schools "
+    "(AI Act, Art. 5(1)(f)) and high-risk elsewhere, so mien does not start without a stated purpose"
+)
+_CREDENTIALS = re.compile(r"(?<=://)[^\s\"']*@")
 _UNKNOWN = {"extra_forbidden", "unexpected_keyword_argument"}
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
 _LONGEST = 60
@@ -88,7 +92,7 @@ def _complaint(error: ErrorDetails, schema: Schema, data: Mapping[str, Any]) -> 
         return Complaint(location, _missing(location, schema, data), at_key=True)
     if kind in _TAGS:
         return Complaint(*_TAGS[kind](location, error))
-    if any(node.get("writeOnly") for node in resolve(schema, location, data)):
+    if any(map(is_secret, resolve(schema, location, data))):
         return Complaint(location, "expected a secret: {env: NAME}, {file: PATH} or text in quotes")
     if kind == "value_error":
         return _own_words(location, error, data)
@@ -115,22 +119,14 @@ def _unknown(location: Location, schema: Schema, data: Mapping[str, Any]) -> str
 
 
 def _missing(location: Location, schema: Schema, data: Mapping[str, Any]) -> str:
+    if location == ("purpose",):
+        return f"missing; {PURPOSE}"
     described = [
         node["properties"][location[-1]].get("description", "")
         for node in resolve(schema, location[:-1], lookup(data, location[:-1]))
         if location[-1] in node.get("properties", {})
     ]
     return f"missing; {described[0]}" if described and described[0] else "missing"
-
-
-def lookup(data: Any, location: Sequence[str | int]) -> Any:
-    """The value at a location, or None where there is none."""
-    for step in location:
-        try:
-            data = data[step]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return data
 
 
 def _no_tag(location: Location, error: ErrorDetails) -> tuple[Location, str, bool]:
@@ -175,17 +171,8 @@ def _alternatives(known: Sequence[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return str(value).lower()
-        case str():
-            return json.dumps(value if len(value) <= _LONGEST else value[:_LONGEST] + "...", ensure_ascii=False)
-        case int() | float():
-            return repr(value)
-        case list() | tuple():
-            return "a list"
-        case dict():
-            return "keys and values"
-    return f"a {type(value).__name__}"
+    """The value as YAML would write it, shortened; of a container only its kind."""
+    if isinstance(value, bool | int | float | str):
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return {type(None): "nothing", list: "a list", dict: "keys and values"}.get(type(value), type(value).__name__)

@@ -1,138 +1,55 @@
 """The settings: one frozen, validated object, built once at the start from one YAML file.
 
-Defaults < YAML file < files of `MIEN_SECRETS_DIR` < environment `MIEN_SECTION__KEY`. The sections are the dataclasses of
-the operators, models and connectors themselves, so a knob is defined once, beside the code that it tunes. Loading
-reads files only: never a camera, the network or hardware.
+Defaults < YAML file < files of `MIEN_SECRETS_DIR` < environment `MIEN_SECTION__KEY`. The sections are the dataclasses
+of the operators and connectors themselves, so a knob is defined once, beside the code that it tunes. Loading reads
+files only: never a camera, the network or hardware.
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from ruamel.yaml import YAML
+from typing_extensions import override
 
+from connectors.camera import StreamSettings
 from connectors.jsonl import JsonlSettings
 from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
 from operators.errors import ConfigError
 from operators.rules import Rule, with_defaults
-from operators.track import Tracker
-from operators.units import Seconds
-from pipeline.complaints import Complaint, complaints, dotted, hide, lookup
-from pipeline.overrides import PREFIX, SEPARATOR, Variables, check_names, read_reference, secret_files
-from pipeline.schema import secret_locations, tidy
-from pipeline.yaml_source import Document, read_yaml
+from operators.units import format_duration
+from pipeline.checks import check
+from pipeline.complaints import Complaint, complaints, dotted, hide, nearest
+from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
+from pipeline.schema import is_duration, is_secret, tidy, walk
+from pipeline.sections import Analysis, Camera, Metrics, Models
+from pipeline.yaml_source import Document, Location, Position, lookup, put, read_yaml
 
-__all__ = ["Analysis", "Camera", "Metrics", "Models", "Settings", "json_schema", "load_settings"]
+__all__ = [
+    "Analysis",
+    "Camera",
+    "Metrics",
+    "Models",
+    "Settings",
+    "json_schema",
+    "load_settings",
+    "secret_values",
+    "show",
+]
 
 _HINT = "Every key is explained in docs/configuration.md and by `mien config schema`."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Camera:
-    """One camera: its stream, and what the analysis should know of its view."""
-
-    url: str
-    """rtsp(s):// or http(s):// address, a video file, a directory of pictures, or scene://NAME."""
-    username: str = ""
-    """User name, where the camera asks for one."""
-    password: SecretStr | None = None
-    """Its password; any characters, never URL-encoded."""
-    transport: Literal["tcp", "udp"] = "tcp"
-    """How RTSP carries the stream."""
-    fps: float = 5.0
-    """Pictures to analyse per second, whatever the camera sends."""
-    loop: bool = False
-    """Files only: begin again at the end."""
-    open_timeout: Seconds = 10.0
-    """Longest wait for the first picture."""
-    read_timeout: Seconds = 10.0
-    """Longest wait for the next picture."""
-    masks: tuple[tuple[tuple[float, float], ...], ...] = ()
-    """Privacy masks: polygons blacked out before anything else."""
-    detail: Literal["normal", "far"] = "normal"
-    """`far` looks for small, distant faces with a larger detector input; it costs more time per frame."""
-    enabled: bool = True
-    """false keeps the camera's settings but doesn't open it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorModel:
-    """The network that finds faces."""
-
-    name: str = "mtcnn"
-    """Name in the model registry: `mien models list`."""
-    min_face_size: int = 20
-    """Smallest face to look for, in pixels of the frame; smaller costs more time."""
-
-    def __post_init__(self) -> None:
-        """Refuse faces of no size."""
-        if self.min_face_size < 8:
-            raise ValueError(f"expected min_face_size of 8 pixels or more, got {self.min_face_size}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExpressionModel:
-    """The network that reads expressions."""
-
-    name: str = "expression"
-    """Name in the model registry: `mien models list`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnhancerModel:
-    """The network that upscales small faces."""
-
-    path: Path
-    """An ONNX file with RGB in and out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
-    """The networks and where they run."""
-
-    detector: DetectorModel = DetectorModel()
-    """Finds faces."""
-    expression: ExpressionModel = ExpressionModel()
-    """Reads expressions."""
-    enhancer: EnhancerModel | None = None
-    """Upscales small faces before they are read; off when absent."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where the networks run."""
-    threads: int = 0
-    """Threads per network; 0 leaves it to ONNX Runtime."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Analysis:
-    """The stages between a picture and an observation."""
-
-    tracker: Tracker = field(default_factory=Tracker)
-    """Follows faces from frame to frame."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
-    """Where Prometheus can read the metrics."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for every interface."""
-    port: int = 9108
-    """TCP port."""
-
-    def __post_init__(self) -> None:
-        """Refuse ports that don't exist."""
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"expected port from 0 to 65535, got {self.port}")
-
+_RULES_FILE = ("version", "defaults", "rules")
 
 SinkSettings = Annotated[StdoutSettings | JsonlSettings | WebhookSettings, Field(discriminator="type")]
 
@@ -185,6 +102,7 @@ class Settings(BaseSettings):
         return {camera_id: camera for camera_id, camera in self.cameras.items() if camera.enabled}
 
     @classmethod
+    @override
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
@@ -199,93 +117,166 @@ class Settings(BaseSettings):
 
 def load_settings(path: Path | str) -> Settings:
     """Read, complete and check one configuration file; ConfigError lists every mistake with its place."""
-    document = read_yaml(Path(path))
-    data, rules = _with_rules(document)
-    outside = [source() for source in _outside()]
-    found = _resolve_secrets(data, outside, base=document.path.parent)
-    found += [Complaint((key,), "unknown key", at_key=True) for key in data if key.startswith("_")]
+    source = _read(Path(path))
+    found = _resolve_secrets(source)
+    found += [Complaint((key,), "unknown key", at_key=True) for key in source.data if key.startswith("_")]
     settings = None
     if not found:
-        try:
-            settings = Settings(**data)
-        except ValidationError as error:
-            merged = reduce(_over, reversed(outside), data)
-            found = complaints(error.errors(), json_schema(), merged)
-    if settings is None:
-        raise ConfigError(_report(found, document, rules, outside, secrets=_secret_texts(data)))
+        settings, found = _validate(source)
+    if settings is None or found:
+        raise ConfigError(_report(found, source))
     return settings
-
-
-def _with_rules(document: Document) -> tuple[dict[str, Any], Document | None]:
-    """The file's data with the rules file put in and every rule completed by the defaults."""
-    data, rules = deepcopy(document.data), None
-    if isinstance(data.get("rules"), str):
-        rules = read_yaml(document.path.parent / data["rules"])
-        data |= {"rules": deepcopy(rules.data.get("rules")), "rule_defaults": rules.data.get("defaults", {})}
-    if isinstance(data.get("rules"), list) and isinstance(data.get("rule_defaults"), dict):
-        data["rules"] = [
-            with_defaults(rule, data["rule_defaults"]) if isinstance(rule, dict) else rule for rule in data["rules"]
-        ]
-    return data, rules
 
 
 @cache
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of the configuration file."""
-    return tidy(Settings.model_json_schema())
+    schema = Settings.model_json_schema()
+    properties = schema["properties"]
+    properties["rule_defaults"] = {
+        "description": properties["rule_defaults"]["description"],
+        **_all_optional(schema["$defs"]["Rule"], without="id"),
+    }
+    # pydantic reads the docstrings of a class, not those of its parent
+    parent = create_model("Parent", __config__=ConfigDict(use_attribute_docstrings=True), stream=StreamSettings)
+    stream = parent.model_json_schema()["$defs"]["StreamSettings"]["properties"]
+    camera = schema["$defs"]["Camera"]["properties"]
+    camera.update({key: stream[key] | camera[key] for key in stream})
+    return tidy(schema)
+
+
+def _all_optional(schema: Mapping[str, Any], *, without: str) -> dict[str, Any]:
+    kept = {key: value for key, value in schema["properties"].items() if key != without}
+    return {"type": "object", "properties": kept, "additionalProperties": False}
+
+
+def show(settings: Settings) -> str:
+    """The settings in force as YAML: defaults included, rules completed, secrets and passwords in URLs masked."""
+    data = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rule_defaults"})
+    for location, value, nodes in walk(json_schema(), data):
+        if isinstance(value, float) and any(map(is_duration, nodes)):
+            put(data, location, format_duration(value))
+    stream = io.StringIO()
+    yaml = YAML()
+    yaml.width = 120
+    yaml.dump(data, stream)
+    return hide(stream.getvalue(), secret_values(settings))
+
+
+def secret_values(settings: Settings) -> list[str]:
+    """The text of every secret, for whoever must keep it out of sight."""
+    data = settings.model_dump()
+    secrets = [value for _, value, _ in walk(json_schema(), data) if isinstance(value, SecretStr)]
+    return [secret.get_secret_value() for secret in secrets]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What the settings are made from: the file, its rules file, and what is laid over both, strongest first.
+
+    `data` is the file's data with the rules put in and completed.
+    """
+
+    file: Document
+    rules: Document | None
+    layers: Sequence[Variables]
+    data: dict[str, Any]
+
+    def merged(self) -> dict[str, Any]:
+        """What pydantic-settings makes of it."""
+        return reduce(_over, (layer.values for layer in reversed(self.layers)), self.data)
+
+    def place(self, complaint: Complaint) -> tuple[str, Position, str]:
+        """Origin, position and the dotted key there."""
+        location = complaint.location
+        for layer in self.layers:
+            if name := layer.name_of(location):
+                return name, (0, 0), dotted(location)
+        location = self._as_written(location)
+        document = self.file
+        if self.rules is not None and location[0] in {"rules", "rule_defaults"}:
+            document = self.rules
+            location = ("defaults", *location[1:]) if location[0] == "rule_defaults" else location
+        position = document.key_position(location) if complaint.at_key else document.value_position(location)
+        return f"{document.path}:{position[0]}:{position[1]}", position, dotted(location)
+
+    def _as_written(self, location: Location) -> Location:
+        """A field that a rule took from the defaults stands there."""
+        document, key = (self.file, "rule_defaults") if self.rules is None else (self.rules, "defaults")
+        inherited = location[0] == "rules" and len(location) > 2 and lookup(document.data, location[:3]) is None
+        if inherited and lookup(document.data, (key, location[2])) is not None:
+            return ("rule_defaults", *location[2:])
+        return location
 
 
 def _outside() -> tuple[Variables, Variables]:
     """What is laid over the file, strongest first."""
     folder = os.environ.get(f"{PREFIX}SECRETS_DIR")
     files = secret_files(Path(folder)) if folder else {}
-    check_names([*os.environ, *files], Settings.model_fields)
-    return Variables(Settings, os.environ), Variables(Settings, files)
+    return (
+        Variables(Settings, os.environ, kind="environment variable"),
+        Variables(Settings, files, kind=f"secret file of {folder}"),
+    )
 
 
 def _over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """`high` laid over `low`, mapping by mapping, as pydantic-settings does."""
-    both = {
-        key: _over(low[key], high[key])
-        for key in high
-        if isinstance(low.get(key), dict) and isinstance(high[key], dict)
-    }
-    return {**low, **high, **both}
+    """`high` laid over `low`, mapping by mapping."""
+    shared = [key for key in high if isinstance(low.get(key), dict) and isinstance(high[key], dict)]
+    return {**low, **high, **{key: _over(low[key], high[key]) for key in shared}}
 
 
-def _resolve_secrets(data: dict[str, Any], outside: Sequence[Mapping[str, Any]], *, base: Path) -> list[Complaint]:
-    """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where the outside has the last word."""
+def _read(path: Path) -> _Source:
+    document = read_yaml(path)
+    data, rules = deepcopy(document.data), None
+    if isinstance(data.get("rules"), str):
+        rules = _read_rules(path.parent / data["rules"])
+        if "rule_defaults" in data:
+            line, column = document.key_position(("rule_defaults",))
+            raise ConfigError(f"{path}:{line}:{column}: rule_defaults: move it to {rules.path}, as defaults")
+        data |= {"rules": deepcopy(rules.data.get("rules")), "rule_defaults": rules.data.get("defaults", {})}
+    defaults = data.get("rule_defaults")
+    if isinstance(data.get("rules"), list) and isinstance(defaults, dict):
+        data["rules"] = [with_defaults(one, defaults) if isinstance(one, dict) else one for one in data["rules"]]
+    return _Source(document, rules, _outside(), data)
+
+
+def _read_rules(path: Path) -> Document:
+    document = read_yaml(path)
+    for key in document.data:
+        if key not in _RULES_FILE:
+            line, column = document.key_position((key,))
+            near = nearest(key, _RULES_FILE) or f"; known here: {', '.join(_RULES_FILE)}"
+            raise ConfigError(f"{path}:{line}:{column}: {key}: unknown key{near}")
+    return document
+
+
+def _resolve_secrets(source: _Source) -> list[Complaint]:
+    """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word."""
     found = []
-    for location in secret_locations(json_schema(), data):
-        parent = lookup(data, location[:-1])
-        if isinstance(parent[location[-1]], dict) and all(lookup(layer, location) is None for layer in outside):
+    for location, value, nodes in list(walk(json_schema(), source.data)):
+        hidden = any(layer.name_of(location) for layer in source.layers)
+        if isinstance(value, dict) and any(map(is_secret, nodes)) and not hidden:
             try:
-                parent[location[-1]] = read_reference(parent[location[-1]], os.environ, base=base)
+                put(source.data, location, read_reference(value, os.environ, base=source.file.path.parent))
             except ValueError as error:
                 found.append(Complaint(location, str(error)))
     return found
 
 
-def _secret_texts(data: object) -> list[str]:
-    values = (lookup(data, location) for location in secret_locations(json_schema(), data))
-    return [str(value) for value in values if isinstance(value, str | int | float)]
+def _validate(source: _Source) -> tuple[Settings | None, list[Complaint]]:
+    try:
+        settings = Settings(**source.data)
+    except ValidationError as error:
+        return None, complaints(error.errors(), json_schema(), source.merged())
+    return settings, list(check(settings))
 
 
-def _report(
-    found: Sequence[Complaint],
-    document: Document,
-    rules: Document | None,
-    outside: Sequence[Mapping[str, Any]],
-    *,
-    secrets: Sequence[str],
-) -> str:
+def _report(found: Sequence[Complaint], source: _Source) -> str:
     """One line per mistake in the order of the file, then where to read on."""
-    lines = []
+    walked = walk(json_schema(), source.merged())
+    secrets = [str(value) for _, value, nodes in walked if any(map(is_secret, nodes)) and not isinstance(value, dict)]
+    lines = set()
     for complaint in found:
-        place = document.key_position if complaint.at_key else document.value_position
-        position = place(complaint.location)
-        origin = f"{document.path}:{position[0]}:{position[1]}"
-        if any(lookup(layer, complaint.location) is not None for layer in outside):
-            origin = f"environment {PREFIX}{SEPARATOR.join(map(str, complaint.location)).upper()}"
-        lines.append((position, f"{origin}: {dotted(complaint.location)}: {complaint.text}"))
-    return hide("\n".join([*(line for _, line in sorted(lines)), _HINT]), secrets)
+        origin, position, key = source.place(complaint)
+        lines.add((position, f"{origin}: {key}: {hide(complaint.text, secrets)}"))
+    return "\n".join([*(line for _, line in sorted(lines)), _HINT])

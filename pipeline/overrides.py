@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,36 +10,59 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from operators.errors import ConfigError
+from pipeline.complaints import nearest
+from pipeline.yaml_source import Location, Value
 
-__all__ = ["PREFIX", "SEPARATOR", "Variables", "check_names", "read_reference", "secret_files"]
+__all__ = ["PREFIX", "SEPARATOR", "Variables", "read_reference", "secret_files"]
 
 PREFIX = "MIEN_"
 SEPARATOR = "__"
 
 
 class Variables(EnvSettingsSource):
-    """Variables named `MIEN_SECTION__KEY`, in any case. Only `[...]` and `{...}` are JSON: 1e5 may be a password."""
+    """Variables named `MIEN_SECTION__KEY`, in any case. Only `[...]` and `{...}` are JSON: 1e5 may be a password.
 
-    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str]) -> None:
+    `kind` says in errors where they are from. Raises ConfigError for a section that doesn't exist; names without `__`
+    may be someone else's, but for `MIEN_PURPOSE`.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], variables: Mapping[str, str], *, kind: str) -> None:
         super().__init__(settings_cls)
-        self.env_vars = {name.lower(): value for name, value in variables.items()}
+        names = [name for name in variables if name.upper().startswith(PREFIX) and _ours(name)]
+        for name in names:
+            _check_section(name, settings_cls.model_fields, kind=kind)
+        self.env_vars = {name.lower(): variables[name] for name in names}
+        self._names = {_location(name): f"{kind} {name}" for name in names}
+        try:
+            self.values: dict[str, Any] = self()
+        except ValueError:
+            raise ConfigError(f"{kind}s {PREFIX}...: a value begins like a list or mapping, but is not JSON") from None
 
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: object) -> Value:
         """Lists and mappings from JSON; ValueError leaves the text as it is."""
         if not str(value).startswith(("[", "{")):
             raise ValueError("not JSON")
         return super().decode_complex_value(field_name, field, value)
 
+    def name_of(self, location: Location) -> str | None:
+        """What set the value at `location`, in words, or None."""
+        return next((name for at, name in self._names.items() if location[: len(at)] == at), None)
 
-def check_names(names: Iterable[str], sections: Iterable[str]) -> None:
-    """Raise ConfigError for `MIEN_SECTIN__KEY`; names without `__` may be someone else's."""
-    known = [section.upper() for section in sections]
-    for name in names:
-        section, separator, _ = name.upper().removeprefix(PREFIX).partition(SEPARATOR)
-        if name.upper().startswith(PREFIX) and separator and section not in known:
-            near = difflib.get_close_matches(section, known, n=1)
-            meant = f", did you mean {PREFIX}{near[0]}{SEPARATOR}...?" if near else f"; known: {', '.join(known)}"
-            raise ConfigError(f"{name}: no such section of the settings{meant}")
+
+def _ours(name: str) -> bool:
+    return SEPARATOR in name or name.upper() == f"{PREFIX}PURPOSE"
+
+
+def _location(name: str) -> Location:
+    return tuple(name.lower()[len(PREFIX) :].split(SEPARATOR))
+
+
+def _check_section(name: str, sections: Iterable[str], *, kind: str) -> None:
+    known = [f"{PREFIX}{section.upper()}" for section in sections]
+    section = name.upper().partition(SEPARATOR)[0]
+    if section not in known:
+        near = nearest(section, known) or f"; known: {', '.join(known)}"
+        raise ConfigError(f"{kind} {name}: no such section of the settings{near}")
 
 
 def secret_files(folder: Path) -> dict[str, str]:

@@ -6,19 +6,19 @@ or `{file: PATH}`, the default of a duration is written with its unit, and title
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from operators.units import PATTERN, format_duration
-from pipeline.yaml_source import Location
+from pipeline.yaml_source import Location, Value, lookup
 
-__all__ = ["Schema", "known_keys", "resolve", "secret_locations", "tidy"]
+__all__ = ["Schema", "is_duration", "is_secret", "known_keys", "resolve", "tidy", "walk"]
 
 Schema = Mapping[str, Any]
 
 _TEXT = {"type": "string", "minLength": 1}
 SECRET = {
-    "description": "A secret: the name of an environment variable, the path of a file, or (least safe) the text itself.",
+    "description": "A secret: the name of an environment variable, the path of a file, or (least safe) text.",
     "writeOnly": True,
     "anyOf": [
         {"type": "object", "properties": {"env": _TEXT}, "required": ["env"], "additionalProperties": False},
@@ -35,16 +35,18 @@ def tidy(schema: Schema) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **published}
 
 
-def _tidy(node: Any) -> Any:
+def _tidy(node: Value) -> Value:
     if isinstance(node, list):
         return [_tidy(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if node.get("writeOnly"):
+    if is_secret(node):
         return {"$ref": "#/$defs/Secret"}
     tidied = {key: _tidy(value) for key, value in node.items() if not (key == "title" and isinstance(value, str))}
-    if tidied.get("pattern") == PATTERN and isinstance(tidied.get("default"), float | int):
+    if is_duration(tidied) and isinstance(tidied.get("default"), float | int):
         tidied["default"] = format_duration(tidied["default"])
+    if "$ref" in tidied:
+        tidied.pop("default", None)  # the section's own keys have their defaults
     return tidied
 
 
@@ -52,7 +54,7 @@ def resolve(root: Schema, location: Sequence[str | int], data: object) -> list[S
     """The schemas that may hold at `location`, given the data that is there; empty where nothing is known."""
     nodes = list(_branches(root, root, data))
     for step in location:
-        data = _child(data, step)
+        data = lookup(data, (step,))
         nodes = [deeper for node in nodes for child in _children(node, step) for deeper in _branches(root, child, data)]
     return nodes
 
@@ -62,26 +64,41 @@ def known_keys(root: Schema, location: Sequence[str | int], data: object) -> lis
     return list(dict.fromkeys(key for node in resolve(root, location, data) for key in node.get("properties", ())))
 
 
-def secret_locations(root: Schema, data: object) -> Iterator[Location]:
-    """Where the data holds secrets."""
-    yield from _secrets(root, list(_branches(root, root, data)), data, ())
+def is_secret(node: Schema) -> bool:
+    """Whether the value there must never be shown."""
+    return bool(node.get("writeOnly"))
 
 
-def _secrets(root: Schema, nodes: Sequence[Schema], data: object, location: Location) -> Iterator[Location]:
-    if any(node.get("writeOnly") for node in nodes):
-        yield location
-        return
-    items: Any = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+def is_duration(node: Schema) -> bool:
+    """Whether the value there is seconds that a file writes with a unit."""
+    return node.get("pattern") == PATTERN
+
+
+def walk(root: Schema, data: object) -> Iterator[tuple[Location, Value, list[Schema]]]:
+    """Every value below the top with its location and the schemas that may hold there."""
+    yield from _walk(root, list(_branches(root, root, data)), data, ())
+
+
+def _walk(
+    root: Schema, nodes: Sequence[Schema], data: object, location: Location
+) -> Iterator[tuple[Location, Value, list[Schema]]]:
+    items: Iterable[tuple[str | int, Value]] = ()
+    if isinstance(data, dict):
+        items = data.items()
+    elif isinstance(data, list | tuple):
+        items = enumerate(data)
     for step, value in items:
         deeper = [one for node in nodes for child in _children(node, step) for one in _branches(root, child, value)]
-        yield from _secrets(root, deeper, value, (*location, step))
+        yield (*location, step), value, deeper
+        if not any(map(is_secret, deeper)):
+            yield from _walk(root, deeper, value, (*location, step))
 
 
 def _branches(root: Schema, node: Schema, data: object) -> Iterator[Schema]:
     """The node without references and alternatives; a `type` key in the data picks one alternative."""
     if "$ref" in node:
         yield from _branches(root, root["$defs"][node["$ref"].removeprefix("#/$defs/")], data)
-    elif node.get("writeOnly"):
+    elif is_secret(node):
         yield node
     elif "discriminator" in node and (picked := _picked(node["discriminator"], data)):
         yield from _branches(root, {"$ref": picked}, data)
@@ -105,11 +122,3 @@ def _children(node: Schema, step: str | int) -> Iterator[Schema]:
         child = node.get("properties", {}).get(step, node.get("additionalProperties"))
     if isinstance(child, dict):
         yield child
-
-
-def _child(data: object, step: str | int) -> object:
-    if isinstance(data, dict):
-        return data.get(step)
-    if isinstance(data, list) and isinstance(step, int) and step < len(data):
-        return data[step]
-    return None

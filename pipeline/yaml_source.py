@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
@@ -18,10 +18,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from operators.errors import ConfigError
 
-__all__ = ["Document", "Location", "Position", "read_yaml"]
+__all__ = ["Document", "Location", "Position", "Value", "lookup", "put", "read_yaml"]
 
 Location = tuple[str | int, ...]
 """The way to a value: keys and list indices from the top of the file."""
+
+Value: TypeAlias = Any
+"""Anything that YAML can say."""
 
 Position = tuple[int, int]
 """Line and column, both counted from 1."""
@@ -55,20 +58,26 @@ class Document:
     def value_position(self, location: Sequence[str | int]) -> Position:
         """Where the value at `location` begins, or its key where the value is on another line."""
         key = self.key_position(location)
-        parent = self._node(location[:-1])
+        parent = lookup(self.tree, location[:-1])
         if isinstance(parent, CommentedMap) and location[-1] in parent.lc.data:
             value = _position(parent.lc.value(location[-1]))
             return value if value[0] == key[0] else key
         return key
 
-    def _node(self, location: Sequence[str | int]) -> object:
-        node: Any = self.tree
-        for step in location:
-            try:
-                node = node[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-        return node
+
+def lookup(data: Value, location: Sequence[str | int]) -> Value:
+    """The value at a location, or None where there is none."""
+    for step in location:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def put(data: Value, location: Sequence[str | int], value: object) -> None:
+    """Replace the value at a location that exists."""
+    lookup(data, location[:-1])[location[-1]] = value
 
 
 def read_yaml(path: Path) -> Document:
@@ -123,7 +132,7 @@ def _reason(error: MarkedYAMLError, text: str) -> str:
     return f"not YAML: {_QUOTED.sub('', problem)}"
 
 
-def _plain(node: Any, path: Path, position: Position) -> Any:
+def _plain(node: Value, path: Path, position: Position) -> Value:
     """The same values without ruamel's wrappers; refuses tags."""
     if getattr(getattr(node, "tag", None), "value", None):
         line, column = position

@@ -1,0 +1,80 @@
+"""Checks across sections, on settings whose every value is right by itself. Pure: no file, network or hardware."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from operators.records import Scope
+from operators.rules import Rule
+from operators.units import format_duration
+from pipeline.complaints import PURPOSE, Complaint, nearest
+from pipeline.yaml_source import Location
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+
+__all__ = ["EXPRESSIONS", "check"]
+
+EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""The labels of FER+, which every expression model of the registry gives."""
+_ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+def check(settings: Settings) -> Iterator[Complaint]:
+    """Every mistake that only shows when sections are seen together."""
+    if not settings.purpose.strip():
+        yield Complaint(("purpose",), f"empty; {PURPOSE}")
+    yield from _cameras(settings)
+    yield from _twice(("rules",), "id", [rule.id for rule in settings.rules])
+    yield from _twice(("sinks",), "name", [sink.name for sink in settings.sinks])
+    for index, rule in enumerate(settings.rules):
+        yield from _rule(settings, rule, index)
+
+
+def _cameras(settings: Settings) -> Iterator[Complaint]:
+    if not settings.active_cameras:
+        text = "every camera has enabled: false" if settings.cameras else "no cameras"
+        yield Complaint(("cameras",), f"{text}; at least one is needed", at_key=True)
+    for camera_id, camera in settings.cameras.items():
+        for location, name in [(("cameras", camera_id), camera_id)] + [
+            (("cameras", camera_id, "zones", zone), zone) for zone in camera.zones
+        ]:
+            if not _ID.fullmatch(name):
+                yield Complaint(
+                    location, "expected a name of a-z, 0-9, _ and -, beginning with a-z or 0-9", at_key=True
+                )
+
+
+def _twice(section: tuple[str], key: str, names: Iterable[str]) -> Iterator[Complaint]:
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in seen:
+            text = f'"{name}" is also the {key} of {section[0]}[{seen[name]}]; give each its own {key}'
+            yield Complaint((*section, index, key), text)
+        seen.setdefault(name, index)
+
+
+def _rule(settings: Settings, rule: Rule, index: int) -> Iterator[Complaint]:
+    at = ("rules", index)
+    yield from _known((*at, "where", "cameras"), rule.where.cameras, settings.cameras, "camera")
+    watched = [settings.cameras[name] for name in rule.where.cameras or settings.cameras if name in settings.cameras]
+    zones = {zone for camera in watched for zone in camera.zones}
+    yield from _known((*at, "where", "zones"), rule.where.zones, zones, "zone of these cameras")
+    if rule.scope is Scope.ZONE and not zones and not rule.where.zones:
+        yield Complaint((*at, "scope"), "scope zone needs a zone: give a camera `zones`")
+    key = "prob" if rule.when.prob else "prob_any"
+    yield from _known((*at, "when", key), rule.when.expressions, EXPRESSIONS, "expression")
+    slowest = max((1 / camera.fps for camera in watched), default=0.0)
+    if rule.max_gap is not None and 0 < rule.max_gap <= slowest:
+        text = f"{format_duration(rule.max_gap)} is no longer than the time between two pictures "
+        yield Complaint((*at, "max_gap"), f"{text}({format_duration(slowest)}), so this rule could never fire")
+
+
+def _known(location: Location, names: Iterable[str], known: Iterable[str], kind: str) -> Iterator[Complaint]:
+    for index, name in enumerate(names):
+        if name not in known:
+            listed = ", ".join(sorted(known)) or "none"
+            text = f'"{name}" is no {kind}{nearest(name, known) or f"; there are: {listed}"}'
+            yield Complaint((*location, index), text)

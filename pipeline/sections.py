@@ -1,0 +1,116 @@
+"""The sections of the settings that belong to the wiring; all others are the operators' and connectors' own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from connectors.camera import StreamSettings
+from operators.enhance import EnhanceGate
+from operators.illumination import Illumination
+from operators.motion import MotionGate
+from operators.temporal import ExpressionFilter
+from operators.track import Tracker
+from operators.zones import Zone
+
+__all__ = ["Analysis", "Camera", "DetectorModel", "EnhancerModel", "ExpressionModel", "Metrics", "Models"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Camera(StreamSettings):
+    """One camera: its stream, and what the analysis should know of its view."""
+
+    zones: dict[str, Zone] = field(default_factory=dict)
+    """Areas of the picture by name, for rules: `{desk: {polygon: [[0.1, 0.2], [0.5, 0.2], [0.5, 0.9]]}}`."""
+    detail: Literal["normal", "far"] = "normal"
+    """`far` also looks for small, distant faces, in an enlarged picture; it costs more time per frame."""
+    enabled: bool = True
+    """false keeps the settings of the camera but doesn't open it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorModel:
+    """The network that finds faces."""
+
+    name: str = "mtcnn"
+    """Name in the model registry: mtcnn or yunet; `mien models list` shows all."""
+    min_face_size: float | None = None
+    """Smallest face to look for, in pixels of the frame; smaller costs more time. Default: the model's own."""
+
+    def __post_init__(self) -> None:
+        """Refuse faces too small to be one."""
+        if self.min_face_size is not None and self.min_face_size < 4:
+            raise ValueError(f"expected min_face_size of 4 pixels or more, got {self.min_face_size:g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpressionModel:
+    """The network that reads expressions."""
+
+    name: str = "expression"
+    """Name in the model registry: `mien models list`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnhancerModel:
+    """The network that upscales small faces."""
+
+    name: str = "enhancer"
+    """Name in the model registry: `mien models list`."""
+    path: Path | None = None
+    """Your own ONNX file of the Real-ESRGAN family in place of the registry's, RGB in and out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """The networks and where they run."""
+
+    detector: DetectorModel = field(default_factory=DetectorModel)
+    """Finds faces."""
+    expression: ExpressionModel = field(default_factory=ExpressionModel)
+    """Reads expressions."""
+    enhancer: EnhancerModel | None = None
+    """Upscales small faces before they are read; off when absent."""
+    device: Literal["cpu", "cuda", "tensorrt"] = "cpu"
+    """Where the networks run."""
+    threads: int = 0
+    """Threads within one call of a network; 0 means one per core."""
+    mirror: Path | None = None
+    """Folder that holds copies of the registry's files, for machines that may not download."""
+
+    def __post_init__(self) -> None:
+        """Refuse a negative number of threads."""
+        if self.threads < 0:
+            raise ValueError(f"expected threads of 0 or more, got {self.threads}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """The stages between a picture and an observation."""
+
+    tracker: Tracker = field(default_factory=Tracker)
+    """Follows faces from frame to frame."""
+    temporal: ExpressionFilter = field(default_factory=ExpressionFilter)
+    """Smooths the expression of one face over time."""
+    illumination: Illumination = field(default_factory=Illumination)
+    """Evens out the light on a face before it is read."""
+    enhance: EnhanceGate = field(default_factory=EnhanceGate)
+    """Which faces are upscaled, where there is an enhancer."""
+    motion: MotionGate = field(default_factory=MotionGate)
+    """Leaves out pictures in which nothing moved."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Where Prometheus can read the metrics."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface."""
+    port: int = 9108
+    """TCP port."""
+
+    def __post_init__(self) -> None:
+        """Refuse ports that don't exist."""
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"expected port from 0 to 65535, got {self.port}")
