@@ -10,8 +10,11 @@ A picture depends on the portrait, the time and the size alone: the same `t` giv
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import count
 from math import ceil, pi, sin
 from pathlib import Path
 
@@ -19,10 +22,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.camera import StreamSettings
+from connectors.source import Facts, Picture
 from operators.errors import Cause, SourceError
 from operators.records import Floats, Image
 
-__all__ = ["FPS", "LOOP_S", "NAMES", "Figure", "face_px", "load_figure", "render"]
+__all__ = ["FPS", "LOOP_S", "NAMES", "Figure", "SceneSource", "face_px", "load_figure", "render"]
 
 FPS = 12
 """Pictures per second of the scene."""
@@ -34,8 +39,8 @@ FAR_PX, NEAR_PX = 12.0, 110.0
 ENTER_S, COME_S, NEAR_S, BACK_S, LEAVE_S, GONE_S = 1.5, 4.0, 9.5, 15.5, 18.5, 20.5
 """When the person steps into the door, sets off, arrives, turns back, is at the door again, and is gone."""
 
-HEIGHT = 360
-"""The scene is laid out for this height and scaled to others."""
+WIDTH, HEIGHT = 640, 360
+"""Size of the pictures. The scene is laid out for this height and scaled to others."""
 HORIZON = 118.0
 """Row of the camera's own eye level."""
 DOOR_X, DOOR_Y, DOOR_WIDTH, FLOOR_Y = -90, 88, 92, 268
@@ -103,7 +108,7 @@ NEUTRAL = Portrait(
         (70, 2120),
         (45, 1000),
     ),
-    cloth=(22, 24, 38),
+    cloth=(13, 14, 22),
     height=2150,
 )
 NAMES = ("smile", "neutral")
@@ -122,6 +127,24 @@ class Figure:
     face_y: float
     face_width: float
     phase_s: float
+
+
+class SceneSource:
+    """One virtual camera that never ends and, as a real one does, keeps its own pace."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._figure = load_figure(settings.url.partition("://")[2].strip("/"))
+        self.facts = Facts("drawn", WIDTH, HEIGHT, float(FPS), live=True)
+
+    def __iter__(self) -> Iterator[Picture]:
+        start = time.monotonic()
+        for number in count():
+            pts = number / FPS
+            time.sleep(max(0.0, start + pts - time.monotonic()))
+            yield Picture(pts, partial(render, self._figure, pts), time.time())
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def load_figure(name: str) -> Figure:
@@ -144,7 +167,7 @@ def load_figure(name: str) -> Figure:
     return _cut_out(picture, SMILE) if name == "smile" else _cut_out(picture, NEUTRAL, phase_s=LOOP_S / 2)
 
 
-def render(figure: Figure, t: float, *, width: int = 640, height: int = 360) -> Image:
+def render(figure: Figure, t: float, *, width: int = WIDTH, height: int = HEIGHT) -> Image:
     """The picture at `t` seconds: `(height, width, 3)` uint8, RGB."""
     picture = _room(width, height).copy()
     size = face_px(figure, t)

@@ -1,0 +1,304 @@
+"""What a person sees while the pipeline runs: one screen on a terminal, plain lines elsewhere, a summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from connectors.sink import NOTIFIED
+from operators.records import UNKNOWN, Alert, Severity
+from operators.records import Status as AlertStatus
+from operators.units import format_duration
+from pipeline.config import Settings
+from pipeline.status import CameraStatus, Status
+
+__all__ = ["View", "explain", "screen", "summary"]
+
+STATE_STYLES = {
+    "live": "green",
+    "connecting": "yellow",
+    "stalled": "yellow",
+    "backing off": "bold red",
+    "stopped": "dim",
+}
+SEVERITY_STYLES = {
+    Severity.INFO: "dim",
+    Severity.NOTICE: "cyan",
+    Severity.WARNING: "yellow",
+    Severity.CRITICAL: "bold red",
+}
+LINES_EVERY_S = 10.0
+"""How often each camera gets a plain line while nothing happens."""
+SHOWN_EXPLANATIONS = 3
+SHOWN_ALERTS = 8
+FIXED_LINES = 8
+"""Lines of the screen that are always there: purpose, rules, headings, footer and the empty lines between."""
+
+
+class View:
+    """Shows a running pipeline: `with View(settings) as view: view.update(status)`.
+
+    Takes over the terminal, or writes plain lines without control characters where `console` (standard output) is none
+    or `plain` is set.
+    """
+
+    def __init__(self, settings: Settings, *, plain: bool = False, console: Console | None = None) -> None:
+        console = console or Console()
+        rules = [f"{rule.id} ({rule.severity}, for {format_duration(rule.for_)})" for rule in settings.rules]
+        self._show: _Shows
+        if plain or not console.is_terminal:
+            self._show = _Lines(console, settings.purpose)
+        else:
+            self._show = _Screen(console, settings.purpose, rules)
+
+    def __enter__(self) -> View:
+        self._show.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show.stop()
+
+    def update(self, status: Status) -> None:
+        """Show the latest status; call it several times a second."""
+        self._show.update(status)
+
+
+class _Shows(Protocol):
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def update(self, status: Status, /) -> None: ...
+
+
+class _Screen:
+    """The whole terminal, given back as it was at the end."""
+
+    def __init__(self, console: Console, purpose: str, rules: Sequence[str]) -> None:
+        self._console, self._purpose, self._rules = console, purpose, rules
+        self._live = Live(console=console, screen=True, auto_refresh=False)
+
+    def start(self) -> None:
+        self._live.start()
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def update(self, status: Status) -> None:
+        picture = screen(status, purpose=self._purpose, rules=self._rules, height=self._console.height)
+        self._live.update(picture, refresh=True)
+
+
+class _Lines:
+    """One line per change at once, one per camera now and then. Times are those of the pipeline's start."""
+
+    def __init__(self, console: Console, purpose: str) -> None:
+        self._console, self._purpose = console, purpose
+        self._states: dict[str, tuple[str, str]] = {}
+        self._alerts: frozenset[str] = frozenset()
+        self._due_s = LINES_EVERY_S
+
+    def start(self) -> None:
+        self._write(self._purpose)
+
+    def stop(self) -> None:
+        pass
+
+    def update(self, status: Status) -> None:
+        for line in self._news(status):
+            self._write(f"+{status.uptime_s:.1f}s {line}")
+
+    def _news(self, status: Status) -> Iterator[str]:
+        for camera in status.cameras:
+            state = (camera.state, camera.cause)
+            if self._states.get(camera.camera_id) != state:
+                self._states[camera.camera_id] = state
+                yield _state_line(camera)
+        yield from (_alert_line(alert) for alert in status.alerts if alert.transition_id not in self._alerts)
+        self._alerts = frozenset(alert.transition_id for alert in status.alerts)
+        if status.uptime_s >= self._due_s:
+            self._due_s = status.uptime_s + LINES_EVERY_S
+            yield from map(_camera_line, status.cameras)
+
+    def _write(self, line: str) -> None:
+        self._console.print(_clean(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+def screen(status: Status, *, purpose: str, rules: Sequence[str] = (), height: int = 24) -> RenderableType:
+    """The terminal's picture of `status` in at most `height` lines; what doesn't fit is said to be left out."""
+    room = max(height - FIXED_LINES, 3)
+    cameras = status.cameras if len(status.cameras) <= room else status.cameras[: room - 1]
+    room -= len(cameras) + (len(cameras) < len(status.cameras))
+    sentences = list(explain(status))[: min(SHOWN_EXPLANATIONS, max(room - 1, 1))]
+    alerts = [alert for alert in status.alerts if alert.status in NOTIFIED]
+    alerts = alerts[::-1][: max(min(SHOWN_ALERTS, room - len(sentences)), 0)]
+    parts: list[RenderableType] = [
+        _line(f"mien: {purpose}", "bold"),
+        _line(f"rules: {', '.join(rules) or 'none'}", "dim"),
+        _camera_table(cameras),
+    ]
+    if len(cameras) < len(status.cameras):
+        parts.append(_line(f"... and {len(status.cameras) - len(cameras)} more cameras: enlarge the window", "dim"))
+    parts += [_line(), *(_line(sentence) for sentence in sentences)]
+    parts += [_line(), _line(f"alerts, newest first ({status.firing} firing)", "bold"), _alert_table(alerts)]
+    parts += [_line(), _footer(status)]
+    return Group(*parts)
+
+
+def explain(status: Status) -> Iterator[str]:
+    """What happens now, in words: trouble first, then what is waiting to fire, then what the cameras see."""
+    troubled = [camera for camera in status.cameras if camera.state != "live"]
+    seeing = [camera for camera in status.cameras if camera.state == "live" and camera.faces]
+    yield from map(_trouble, troubled)
+    yield from (f"{sink.name} doesn't take alerts: {sink.error}" for sink in status.sinks if sink.error)
+    yield from (
+        f"{alert.rule} on {alert.camera_id} is pending: it has not lasted long enough yet" for alert in _pending(status)
+    )
+    for camera in seeing:
+        yield from _sights(camera)
+    if status.cameras and not troubled and not seeing:
+        yield "nobody is in sight of any camera"
+
+
+def summary(status: Status) -> str:
+    """How a run went, in plain lines."""
+    alerts = [alert.status for alert in status.alerts]
+    fired, resolved = alerts.count(AlertStatus.FIRING), alerts.count(AlertStatus.RESOLVED)
+    lines = [f"ran for {_span(status.uptime_s)}"]
+    lines += [
+        f"  {camera.camera_id}: {camera.frames} frames in, {camera.analysed} analysed, dropped: {_drops(camera)}"
+        for camera in status.cameras
+    ]
+    lines.append(f"latest alerts: {fired} fired, {resolved} resolved, {status.firing} firing at the end")
+    lines += [f"  {_clock(alert.ts)} {_alert_line(alert)}" for alert in status.alerts if alert.status in NOTIFIED]
+    lines += [f"  {sink.name}: {sink.waiting} not delivered yet {sink.error}" for sink in status.sinks if sink.waiting]
+    lines.append(f"store: {status.store or 'none'}")
+    return "\n".join(map(_clean, lines))
+
+
+def _camera_table(cameras: Iterable[CameraStatus]) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("camera", ratio=3, no_wrap=True)
+    table.add_column("state", width=11, no_wrap=True)
+    table.add_column("fps in", width=6, justify="right", no_wrap=True)
+    table.add_column("read", width=5, justify="right", no_wrap=True)
+    table.add_column("faces", ratio=4, no_wrap=True)
+    table.add_column("age", width=6, justify="right", no_wrap=True)
+    table.add_column("drops", ratio=3, no_wrap=True)
+    table.add_column("clock", width=7, no_wrap=True)
+    for camera in cameras:
+        table.add_row(
+            camera.camera_id,
+            Text(camera.state, STATE_STYLES.get(camera.state, "")),
+            f"{camera.fps_in:.1f}",
+            f"{camera.fps_analysed:.1f}",
+            Text(_faces(camera)),
+            _age(camera),
+            Text(_drops(camera)),
+            camera.clock,
+        )
+    return table
+
+
+def _alert_table(alerts: Iterable[Alert]) -> RenderableType:
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), show_header=False)
+    for width in (8, 8, None, 8):
+        table.add_column(width=width, ratio=None if width else 2, no_wrap=True)
+    table.add_column(ratio=5, no_wrap=True)
+    for alert in alerts:
+        table.add_row(
+            _clock(alert.ts),
+            Text(alert.severity, SEVERITY_STYLES[alert.severity]),
+            f"{alert.rule} {alert.camera_id}",
+            Text(alert.status, "bold" if alert.status is AlertStatus.FIRING else "green"),
+            Text(_clean(_said(alert)), no_wrap=True, overflow="ellipsis"),
+        )
+    return table if table.row_count else _line("none yet", "dim")
+
+
+def _footer(status: Status) -> Text:
+    return _line(f"up {_span(status.uptime_s)}   store {status.store or 'none'}   Ctrl-C ends", "dim")
+
+
+def _trouble(camera: CameraStatus) -> str:
+    cause = f" ({camera.cause})" if camera.cause else ""
+    return f"{camera.camera_id} is {camera.state}{cause}{': ' if camera.advice else ''}{camera.advice}"
+
+
+def _pending(status: Status) -> Iterator[Alert]:
+    """Alerts whose latest transition is that they wait for their time."""
+    latest = {alert.alert_id: alert for alert in status.alerts}
+    return (alert for alert in latest.values() if alert.status is AlertStatus.PENDING)
+
+
+def _sights(camera: CameraStatus) -> Iterator[str]:
+    """One sentence per face."""
+    for number, label in enumerate(camera.labels):
+        size = f" is {camera.face_px[number]:.0f} px wide and" if number < len(camera.face_px) else ""
+        if label != UNKNOWN:
+            yield f"the face on {camera.camera_id}{size} shows {label}"
+        else:
+            reasons = ", ".join(camera.reasons[number]) if number < len(camera.reasons) else ""
+            why = reasons or "too small, turned, blurred or dark"
+            yield f"the face on {camera.camera_id}{size} can't be read: {why}"
+
+
+def _state_line(camera: CameraStatus) -> str:
+    cause = f" cause={camera.cause}" if camera.cause else ""
+    advice = f" {camera.advice}" if camera.advice else ""
+    return f"camera={camera.camera_id} state={camera.state!r}{cause}{advice}"
+
+
+def _camera_line(camera: CameraStatus) -> str:
+    rates = f"fps_in={camera.fps_in:.1f} fps_read={camera.fps_analysed:.1f}"
+    seen = f"faces={_faces(camera)!r} age={_age(camera)} drops={_drops(camera)!r}"
+    return f"camera={camera.camera_id} state={camera.state!r} {rates} {seen}"
+
+
+def _alert_line(alert: Alert) -> str:
+    return f"alert {alert.status} {alert.severity} rule={alert.rule} camera={alert.camera_id} {_said(alert)}".rstrip()
+
+
+def _said(alert: Alert) -> str:
+    """The rule's own words while it fires; why it ended after that."""
+    words = alert.annotations.get("summary", "")
+    return (
+        words if alert.status is AlertStatus.FIRING and words else f"{alert.reason}: {words}" if words else alert.reason
+    )
+
+
+def _faces(camera: CameraStatus) -> str:
+    return f"{camera.faces} {', '.join(camera.labels)}".rstrip()
+
+
+def _drops(camera: CameraStatus) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in camera.drops.items() if count) or "0"
+
+
+def _age(camera: CameraStatus) -> str:
+    return "-" if camera.age_s is None else f"{camera.age_s:.1f}s"
+
+
+def _clock(ts: float) -> str:
+    """Time of day in UTC."""
+    return f"{datetime.fromtimestamp(ts, UTC):%H:%M:%S}"
+
+
+def _span(seconds: float) -> str:
+    return format_duration(int(seconds))
+
+
+def _line(text: str = "", style: str = "") -> Text:
+    return Text(_clean(text), style, no_wrap=True, overflow="ellipsis")
+
+
+def _clean(text: str) -> str:
+    """Without control characters: titles and addresses come from outside."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
