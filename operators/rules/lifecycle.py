@@ -151,10 +151,10 @@ def _next(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> 
     calm = false_at(signal, plan.keep_firing_for, plan.max_gap)
     lost = signal.at + plan.lost_after
     coming = (lost + 1, lost, "lost") if calm is None else (calm, calm, "condition")
-    if plan.max_duration is not None and alarm.fired_at + plan.max_duration < coming[1]:
+    if plan.max_duration is not None and alarm.fired_at + plan.max_duration < coming[0]:
         expired = alarm.fired_at + plan.max_duration
         coming = (expired, expired, "expired")
-    if plan.repeat_every is not None and alarm.notified_at + plan.repeat_every < coming[1]:
+    if plan.repeat_every is not None and alarm.notified_at + plan.repeat_every < coming[0]:
         again = alarm.notified_at + plan.repeat_every
         coming = (again, again, "repeat")
     return coming

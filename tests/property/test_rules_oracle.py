@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -42,6 +43,10 @@ class Oracle:
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
+        self.max_gap = round((rule.max_gap or 0) * 1000)
+        self.lost_after = max(round(rule.lost_after * 1000), self.max_gap)
+        self.max_dip = round(rule.max_dip * 1000)
+        self.keep_firing_for = round(rule.keep_firing_for * 1000)
         self.told: list[Told] = []
         self.on = False
         self.held = "U"
@@ -70,21 +75,19 @@ class Oracle:
         if self.read_at is None:
             return
         unread = now - self.read_at
-        max_gap = round((self.rule.max_gap or 0) * 1000)
-        lost_after = max(round(self.rule.lost_after * 1000), max_gap)
-        if unread > max_gap:
+        if unread > self.max_gap:
             self.on = False
-        if self.start is not None and self.fired_at is None and unread > max_gap:
+        if self.start is not None and self.fired_at is None and unread > self.max_gap:
             self.end(now - 1, "gap")
-        elif self.fired_at is not None and unread > lost_after:
+        elif self.fired_at is not None and unread > self.lost_after:
             self.end(now - 1, "lost")
 
     def check_end(self, now: int) -> None:
         if self.start is None:
             return
-        limit = self.rule.max_dip if self.fired_at is None else self.rule.keep_firing_for
+        limit = self.max_dip if self.fired_at is None else self.keep_firing_for
         # Exactly at the end of its hold a FALSE sample has still been FALSE all the time.
-        if self.was_false(now) and self.false_ms >= round(limit * 1000):
+        if self.was_false(now) and self.false_ms >= limit:
             self.end(now, "dip" if self.fired_at is None else "condition")
         elif self.fired_at is not None:
             if self.rule.max_duration and now == self.fired_at + round(self.rule.max_duration * 1000):
@@ -95,8 +98,7 @@ class Oracle:
 
     def was_false(self, now: int) -> bool:
         assert self.read_at is not None
-        max_gap = round((self.rule.max_gap or 0) * 1000)
-        return self.held == "F" and now - self.read_at <= max_gap
+        return self.held == "F" and now - self.read_at <= self.max_gap
 
     def read(self, now: int, level: float | None) -> None:
         if level is None:
@@ -156,7 +158,7 @@ class Oracle:
 
     def count(self, now: int) -> None:
         """The value holds during this millisecond."""
-        if self.read_at is None or now - self.read_at >= round((self.rule.max_gap or 0) * 1000) or self.held == "U":
+        if self.read_at is None or now - self.read_at >= self.max_gap or self.held == "U":
             return
         self.false_ms += self.held == "F"
         if self.start is not None:
@@ -229,7 +231,7 @@ def stories(draw: st.DrawFn) -> Story:
                 samples[ts] = LEVELS.get(kind)
             shown = tuple(_face(n, kind) for n, kind in enumerate(kinds) if kind not in ("absent", "gap", "dropped"))
             records.append(Observation("cam", 1, i, ts / 1000, Clock.SENDER, shown))
-    return Story(faces, gaps, records, times[-1] + 4000)
+    return Story(faces, gaps, records, times[-1] + 2000)
 
 
 def _face(number: int, kind: str) -> FaceTrack:
@@ -265,6 +267,7 @@ def canonical(alerts: list[Alert]) -> list[Alert]:
     return sorted(alerts, key=lambda alert: (alert.ts, alert.alert_id, alert.seq))
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rule=rules(), story=stories())
 def test_transitions_are_the_oracles(rule: Rule, story: Story) -> None:
@@ -276,6 +279,7 @@ def test_transitions_are_the_oracles(rule: Rule, story: Story) -> None:
     assert sorted(told(alert) for alert in run(rule, story.records)) == expected
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=600, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(rule=rules(), story=stories(), seed=st.integers(0, 999))
 def test_order_of_arrival_cuts_repeats_and_ticks_change_nothing(rule: Rule, story: Story, seed: int) -> None:
