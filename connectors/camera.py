@@ -23,12 +23,10 @@ from urllib.parse import quote, unquote
 from pydantic import SecretStr
 
 from operators.errors import Cause
+from operators.masks import Polygon, checked_polygon
 from operators.units import Seconds
 
-__all__ = ["ADVICE", "TRANSITIONS", "Backoff", "Event", "Polygon", "State", "StreamSettings", "stall_limit"]
-
-Polygon = tuple[tuple[float, float], ...]
-"""Corners in relative coordinates: x and y in [0, 1] of width and height."""
+__all__ = ["ADVICE", "TRANSITIONS", "Backoff", "Event", "State", "StreamSettings", "stall_limit"]
 
 NETWORK_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://(.*)$", re.IGNORECASE | re.DOTALL)
@@ -72,8 +70,7 @@ class StreamSettings:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be longer than 0s, got {getattr(self, name)}")
         for mask in self.masks:
-            if len(mask) < 3 or not all(0 <= value <= 1 for corner in mask for value in corner):
-                raise ValueError(f"a mask needs 3 or more corners with x and y in [0, 1], got {mask}")
+            checked_polygon(mask)
         url, username, password = _split_credentials(self.url.strip())
         object.__setattr__(self, "url", url)
         if username and not self.username:
@@ -199,7 +196,7 @@ ADVICE: Mapping[Cause, str] = MappingProxyType(
         Cause.CODEC: "The data can't be decoded: set the camera to H.264, H.265 or MJPEG and check that the address is "
         "its video stream.",
         Cause.EOF: "The camera ended the stream: it may be restarting or serving too many clients.",
-        Cause.NETWORK: "The camera can't be reached: check host name, port, that it is switched on and on this network.",
+        Cause.NETWORK: "The camera can't be reached: check host name, port, and that it is switched on and connected.",
     }
 )
 """One plain sentence per cause, for the person who has to go and look."""

@@ -48,11 +48,15 @@ class Source(Protocol):
     """An open stream of pictures. Iterating raises SourceError when it breaks and ends where a file does."""
 
     @property
-    def facts(self) -> Facts: ...
+    def facts(self) -> Facts:
+        """Known since opening."""
+        ...
 
     def __iter__(self) -> Iterator[Picture]: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of whatever is open."""
+        ...
 
 
 def open_source(settings: StreamSettings) -> Source:

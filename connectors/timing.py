@@ -1,8 +1,8 @@
-"""When a picture was taken, which pictures to analyse and what is missing between them. Pure: every time is passed in.
+"""When a picture was taken, which pictures to analyse, and what is missing between them. Pure: time is passed in.
 
-A stream's own time (`pts`) runs evenly but starts anywhere; arrival is absolute but jitters. `StreamClock` adds a slowly
-moving offset to `pts`: towards the camera's wall clock where its sender reports are sane, else towards the least
-delayed arrivals of the last seconds (a windowed minimum, as in packet-delay filters: arrival can be late, never early).
+A stream's own time (`pts`) runs evenly but starts anywhere; arrival is absolute but jitters. `StreamClock` adds a
+slowly moving offset to `pts`: towards the camera's wall clock where its sender reports are sane, else towards the least
+delayed arrivals of the last seconds (a windowed minimum: arrival can be late, never early).
 """
 
 from __future__ import annotations

@@ -51,6 +51,8 @@ class VideoSource:
         self._stream = self._container.streams.video[0]
         # Frame threads would hold back one picture per thread; a file is not in a hurry.
         self._stream.thread_type = "SLICE" if settings.live else "AUTO"
+        # Arrival is measured on the monotonic clock: a step of the wall clock can't fold time within a connection.
+        self._wall = time.time() - time.monotonic()
         self._timed = not _CLOCKLESS & set(self._container.format.name.split(","))
         self.facts = Facts(
             self._stream.codec_context.name,
@@ -79,7 +81,7 @@ class VideoSource:
         """All pictures until the end of the stream; `pts` begins at `start` for files."""
         lost, offset, origin = 0, None, 0.0 if self._settings.live else _origin(self._stream)
         for packet in _translated(self._container.demux(self._stream), self._settings):
-            received = time.time()
+            received = self._wall + time.monotonic()
             offset = _sender_offset(packet, offset)
             try:
                 frames = packet.decode()

@@ -42,9 +42,9 @@ def as_mp4(clip: Path, folder: Path) -> Path:
         for count, frame in enumerate(source.decode(video)):
             if count == 200:
                 break
-            frame = frame.reformat(out.width, out.height, "yuv420p")
-            frame.pts, frame.time_base = count, Fraction(1, 25)
-            sink.mux(out.encode(frame))
+            picture = frame.reformat(out.width, out.height, "yuv420p")
+            picture.pts, picture.time_base = count, Fraction(1, 25)
+            sink.mux(out.encode(picture))
         sink.mux(out.encode(None))
     return target
 

@@ -18,7 +18,6 @@ The first line on stdout is `{"door": 40123}`. After that, each line on stdin is
 
 from __future__ import annotations
 
-import itertools
 import json
 import signal
 import sys
@@ -157,16 +156,16 @@ def main() -> None:
     Gst.init(None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cameras = {name: Camera(**options) for name, options in json.loads(sys.argv[1]).items()}
-    print(json.dumps({name: camera.port for name, camera in cameras.items()}), flush=True)
+    print(json.dumps({name: camera.port for name, camera in cameras.items()}), flush=True)  # noqa: T201 - its protocol
     loop = GLib.MainLoop()
 
     def obey() -> None:
         for line in sys.stdin:
             command = json.loads(line)
             done = threading.Event()
-            GLib.idle_add(execute, command, done)
+            GLib.idle_add(execute, dict(command), done)
             done.wait(20)
-            print(json.dumps({"done": command["do"]}), flush=True)
+            print(json.dumps({"done": command["do"]}), flush=True)  # noqa: T201 - its protocol
         loop.quit()
 
     def execute(command: dict, done: threading.Event) -> bool:

@@ -1,0 +1,104 @@
+"""The newest-frame slot of one camera: what nobody took in time is dropped, counted, and told as a gap. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from operators.records import Frame, Gap, GapReason
+
+__all__ = ["LATE", "STOPPED", "Mailbox"]
+
+LATE, STOPPED = "late", "stopped"
+"""Reasons of drops that are no gaps: older than what was already told, and left over at the end."""
+MAX_GAPS = 8
+MAX_STEP_BACK_S = 10.0
+"""A clock that went back further than this was set anew: time restarts there instead of waiting to catch up."""
+
+
+class Mailbox:
+    """Holds at most one frame and a few gaps around it, in time order; `captured == taken + waiting + dropped`."""
+
+    def __init__(self, camera_id: str, *, start_ts: float) -> None:
+        self.captured = self.taken = 0
+        self.dropped: Counter[str] = Counter()
+        self._camera_id = camera_id
+        self._told_ts = start_ts
+        self._frame: Frame | None = None
+        self._frame_from_ts = start_ts
+        self._before: list[Gap] = []
+        self._after: list[Gap] = []
+
+    @property
+    def told_ts(self) -> float:
+        """Time up to which a frame or a gap accounts for everything."""
+        return self._told_ts
+
+    @property
+    def waiting(self) -> int:
+        """Frames not taken yet: 0 or 1."""
+        return int(self._frame is not None)
+
+    def __bool__(self) -> bool:
+        return bool(self._frame or self._before)
+
+    def put(self, frame: Frame) -> None:
+        """A new picture; pushes out the one that waits."""
+        self.captured += 1
+        if self._told_ts - MAX_STEP_BACK_S < frame.ts < self._told_ts:
+            self.dropped[LATE] += 1
+            return
+        if self._frame is not None:
+            self._displace(self._frame)
+        self._frame, self._frame_from_ts, self._told_ts = frame, min(self._told_ts, frame.ts), frame.ts
+
+    def miss(self, reason: GapReason, to_ts: float, *, captured: int = 0, lost: int = 0) -> None:
+        """Nothing can be told from the last item up to `to_ts`.
+
+        `captured` pictures were taken and dropped for this reason; `lost` never arrived, or arrived broken.
+        """
+        self.captured += captured
+        if captured:
+            self.dropped[reason.value] += captured
+        if to_ts > self._told_ts:
+            gap = Gap(self._camera_id, self._told_ts, to_ts, reason, captured + lost)
+            _append(self._before if self._frame is None else self._after, gap)
+            self._told_ts = to_ts
+
+    def take(self) -> list[Frame | Gap]:
+        """Everything that waits, in time order."""
+        items: list[Frame | Gap] = list(self._before)
+        if self._frame is not None:
+            items.append(self._frame)
+            self.taken += 1
+        self._frame, self._before, self._after, items = None, [], [], [*items, *self._after]
+        return items
+
+    def close(self) -> None:
+        """The run is over: what still waits counts as dropped."""
+        self.dropped[STOPPED] += self.waiting
+        self._frame = None
+        self._before = self._after = []
+
+    def _displace(self, frame: Frame) -> None:
+        self.dropped[GapReason.OVERLOAD.value] += 1
+        if frame.ts > self._frame_from_ts:
+            _append(self._before, Gap(self._camera_id, self._frame_from_ts, frame.ts, GapReason.OVERLOAD, 1))
+        for gap in self._after:
+            _append(self._before, gap)
+        self._frame, self._after = None, []
+
+
+def _append(gaps: list[Gap], gap: Gap) -> None:
+    """Add a gap in time order; neighbours of one reason become one, and so do the oldest when there are too many."""
+    if gaps and gaps[-1].reason is gap.reason:
+        gaps[-1] = _joined(gaps[-1], gap)
+    else:
+        gaps.append(gap)
+    if len(gaps) > MAX_GAPS:
+        gaps[:2] = [_joined(gaps[0], gaps[1])]
+
+
+def _joined(first: Gap, second: Gap) -> Gap:
+    longer = max(first, second, key=lambda gap: gap.to_ts - gap.from_ts)
+    return replace(longer, from_ts=first.from_ts, to_ts=second.to_ts, frames=first.frames + second.frames)
