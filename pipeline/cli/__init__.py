@@ -1,0 +1,75 @@
+"""The command `mien`: one file per group of commands."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import click
+import typer
+
+from operators.errors import ConfigError, MienError
+from pipeline.cli.bench import bench
+from pipeline.cli.cameras import cameras
+from pipeline.cli.config import config
+from pipeline.cli.models import models
+from pipeline.cli.run import analyze, demo, run
+
+__all__ = ["app", "main"]
+
+FAILED, MISCONFIGURED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="mien",
+    help="""Alert rules over the facial expressions that cameras see: anonymous, replayable, measured.
+
+    See it work at once:     mien demo
+
+    On your own cameras:     mien config check -c mien.yaml && mien run -c mien.yaml
+    """,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, demo, analyze, bench):
+    app.command()(command)
+app.add_typer(cameras, name="cameras")
+app.add_typer(models, name="models")
+app.add_typer(config, name="config")
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if wanted:
+        typer.echo(f"mien {version('mien')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> int:
+    """Run the command line; returns the exit status: 0, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return MISCONFIGURED
+    except MienError as error:
+        sys.stderr.write(f"mien: {error}\n")
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone: `mien config show | head`
+        return FAILED

@@ -1,0 +1,23 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from operators.units import parse_duration
+
+__all__ = ["ConfigOption", "PlainOption", "seconds"]
+
+
+def seconds(text: str) -> float:
+    """A duration of the command line; typer shows a ValueError as wrong usage."""
+    return parse_duration(text)
+
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
+PlainOption = Annotated[
+    bool, typer.Option("--plain", help="Plain lines instead of the live screen, as without a terminal.")
+]

@@ -1,0 +1,107 @@
+"""`mien run`, `mien demo`, `mien analyze`."""
+
+# ruff: noqa: PLC0415  # heavy imports wait until their command runs: `mien --help` is instant
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigOption, PlainOption, seconds
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+
+__all__ = ["analyze", "demo", "run"]
+
+DurationOption = Annotated[
+    float | None,
+    typer.Option("--for", parser=seconds, metavar="DURATION", help="Stop after this long, such as 60s or 1h."),
+]
+
+
+def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None, plain: PlainOption = False) -> None:
+    """Watch the cameras of a configuration until Ctrl-C.
+
+    Reads every camera, finds and follows faces, reads their expressions, evaluates the rules and delivers alerts to the
+    store and the sinks. Nothing is downloaded and no picture leaves the process.
+
+    Example:  mien run -c mien.yaml --for 10m
+    """
+    from pipeline.local import run as run_local
+
+    run_local(_load(config), seconds=for_, plain=plain)
+
+
+def demo(
+    *,
+    for_: Annotated[
+        float, typer.Option("--for", parser=seconds, metavar="DURATION", help="How long to run, such as 60s.")
+    ] = "60s",  # type: ignore[assignment]  # typer parses defaults too
+    plain: PlainOption = False,
+) -> None:
+    """Run the main job on a built-in scene: no camera, no download, no configuration.
+
+    Two portraits walk towards two virtual cameras; rules watch for a smile and for fear. The configuration it uses is
+    pipeline/demo.yaml: copy it to begin your own.
+
+    Example:  mien demo --for 30s
+    """
+    from pipeline.demo import demo as run_demo
+    from pipeline.logs import set_up
+
+    set_up()
+    run_demo(seconds=for_, plain=plain)
+
+
+def analyze(
+    video: Annotated[Path, typer.Argument(help="A video file, or a directory of pictures.")],
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Observations go here, as JSON lines.")
+    ],
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Models, analysis and rules to use.")
+    ] = None,
+    alerts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Alerts of the rules go here, as JSON lines.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, help="Frames per second to analyse; default: every frame.")
+    ] = None,
+) -> None:
+    """Analyse one recording as fast as this machine can.
+
+    One JSON object per analysed frame, also for frames without a face. The same input gives the same bytes.
+
+    Example:  mien analyze lobby.mp4 -o observations.jsonl -c mien.yaml --alerts alerts.jsonl
+    """
+    from rich.progress import Progress
+
+    from pipeline.analyze import Job, default_settings
+    from pipeline.analyze import analyze as analyze_video
+
+    settings = default_settings(video) if config is None else _load(config)
+    with Progress(transient=True) as bar:
+        task = bar.add_task(video.name, total=None)
+        outcome = analyze_video(
+            settings,
+            Job(video=video, output=output, alerts=alerts, fps=fps),
+            progress=lambda done, total: bar.update(task, completed=done, total=total or None),
+        )
+    typer.echo(
+        f"{outcome.frames} frames, {outcome.faces} faces ({outcome.unreadable} unreadable), {outcome.alerts} alert "
+        f"transitions in {outcome.seconds:.1f} s -> {output}"
+    )
+
+
+def _load(path: Path) -> Settings:
+    """The settings, with a log that knows their secrets."""
+    from pipeline.config import load_settings, secret_values
+    from pipeline.logs import set_up
+
+    settings = load_settings(path)
+    set_up(secrets=secret_values(settings))
+    return settings
