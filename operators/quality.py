@@ -1,7 +1,7 @@
 """How well a face can be read: source pixels, blur, pose and exposure -> a quality in [0, 1] and the reasons against.
 
-Everything is measured at the crop's own resolution and before any enlargement, so that an upscaled face is not taken for
-a sharp one. A face below the gate is `unknown`, which is an answer, not a failure.
+Everything is measured at the crop's own resolution and before any enlargement, so that an upscaled face is not taken
+for a sharp one. A face below the gate is `unknown`, which is an answer, not a failure.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 from operators.records import Floats, Image
 
 __all__ = ["Gate", "Pose", "Quality", "estimate_pose", "exposure", "sharpness"]
+
+_LEVEL_NOSE = 0.533
+"""Height of the nose from eyes (0) to mouth (1) on a level face: that of the alignment template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,8 @@ class Gate:
     def assess(self, crop: Image, *, source_px: float, landmarks: Floats, confidence: float) -> Quality:
         """Quality of an upright crop `(h, w, 3)` at its own resolution.
 
-        `source_px` is the face's shorter side in the source frame, `landmarks (5, 2)` are in any scale and `confidence` is
-        the detector's. The score is the product of the parts, so each can only lower it.
+        `source_px` is the face's shorter side in the source frame, `landmarks (5, 2)` are in any scale and `confidence`
+        is the detector's. The score is the product of the parts, so each can only lower it.
         """
         pose = estimate_pose(landmarks)
         luma, contrast = exposure(crop)
@@ -101,14 +104,17 @@ def _ramp(value: float, low: float, high: float, *, floor: float = 0.0) -> float
 
 
 def estimate_pose(landmarks: Floats) -> Pose:
-    """Pose from five points `(5, 2)`; turning the head in the picture plane changes nothing."""
+    """Pose from five points `(5, 2)`: where the nose is in the frame that eyes and mouth span.
+
+    Shift, scale and turn in the picture plane change nothing. Points that span no frame are turned away without bound.
+    """
     left_eye, right_eye, nose, left_mouth, right_mouth = landmarks.astype(np.float64)
     eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
-    return Pose(yaw=_sideways(left_eye, right_eye, nose, mouth - eyes), pitch=0.0)
-
-
-def _sideways(*_: object) -> float:
-    return 0.0
+    frame = np.column_stack([(right_eye - left_eye) / 2, mouth - eyes])
+    if abs(float(np.linalg.det(frame))) < 1e-6:
+        return Pose(np.inf, np.inf)
+    across, down = np.linalg.solve(frame, nose - eyes)
+    return Pose(yaw=abs(float(across)), pitch=2 * abs(float(down) - _LEVEL_NOSE))
 
 
 def exposure(crop: Image) -> tuple[float, float]:
