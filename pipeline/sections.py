@@ -10,6 +10,7 @@ from connectors.camera import StreamSettings
 from operators.enhance import EnhanceGate
 from operators.illumination import Illumination
 from operators.motion import MotionGate
+from operators.quality import Gate
 from operators.temporal import ExpressionFilter
 from operators.track import Tracker
 from operators.zones import Zone
@@ -91,6 +92,8 @@ class Analysis:
 
     tracker: Tracker = field(default_factory=Tracker)
     """Follows faces from frame to frame."""
+    quality: Gate = field(default_factory=Gate)
+    """Which faces can be read; the others are `unknown`."""
     temporal: ExpressionFilter = field(default_factory=ExpressionFilter)
     """Smooths the expression of one face over time."""
     illumination: Illumination = field(default_factory=Illumination)

@@ -6,7 +6,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated
 
-import click
 import typer
 
 from operators.errors import ConfigError, MienError
@@ -18,7 +17,7 @@ from pipeline.cli.run import analyze, demo, run
 
 __all__ = ["app", "main"]
 
-FAILED, MISCONFIGURED, INTERRUPTED = 1, 2, 130
+FAILED, MISCONFIGURED = 1, 2
 
 app = typer.Typer(
     name="mien",
@@ -58,18 +57,13 @@ def _options(
 def main() -> int:
     """Run the command line; returns the exit status: 0, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
     try:
-        return int(app(standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        app()
+    except SystemExit as ended:  # typer ends so, with its own status, also after wrong usage and Ctrl-C
+        return int(ended.code or 0)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return MISCONFIGURED
     except MienError as error:
         sys.stderr.write(f"mien: {error}\n")
         return FAILED
-    except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone: `mien config show | head`
-        return FAILED
+    return 0
