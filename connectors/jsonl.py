@@ -21,7 +21,7 @@ from connectors.wire import alert_document, encode
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
-__all__ = ["Jsonl", "JsonlSettings"]
+__all__ = ["JsonlSettings", "JsonlSink"]
 
 _TAIL_BYTES = 4 * 1024 * 1024
 """More than the largest batch can fill, so that a batch cut by a crash is found whole."""
@@ -52,7 +52,7 @@ class JsonlSettings:
             )
 
 
-class Jsonl:
+class JsonlSink:
     """Appends to `settings.path`; every `deliver` ends with the lines on the disk."""
 
     def __init__(self, settings: JsonlSettings) -> None:

@@ -8,10 +8,10 @@ from connectors.sink import NOTIFIED
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
-__all__ = ["Memory"]
+__all__ = ["MemorySink"]
 
 
-class Memory:
+class MemorySink:
     """Keeps alerts in `delivered`. Each delivery first takes the next of `failures` and raises it unless it is None."""
 
     def __init__(

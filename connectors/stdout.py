@@ -12,7 +12,7 @@ from connectors.wire import alert_document, encode
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
-__all__ = ["Stdout", "StdoutSettings"]
+__all__ = ["StdoutSettings", "StdoutSink"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class StdoutSettings:
     """Which transitions are written."""
 
 
-class Stdout:
+class StdoutSink:
     """Writes one line per transition to `stream` (standard output at the time of writing, unless given)."""
 
     def __init__(self, settings: StdoutSettings | None = None, *, stream: TextIO | None = None) -> None:
@@ -55,10 +55,10 @@ class Stdout:
 def text_line(alert: Alert) -> str:
     """Return `time STATUS severity rule camera=... label=... | title | figure=...` without control characters."""
     document = alert_document(alert)
-    labels = {"camera": alert.camera_id, **document["labels"]}
+    labels = {name: text for name, text in document["labels"].items() if name not in {"camera", "rule", "severity"}}
     parts = [
         f"{document['ts']} {document['status'].upper():8} {document['severity']:8} {document['rule']}",
-        _pairs(labels),
+        _pairs({"camera": alert.camera_id, **labels}),
         f"({document['reason']})",
     ]
     title = document["annotations"].get("title")

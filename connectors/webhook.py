@@ -25,7 +25,7 @@ from operators.errors import SinkError
 from operators.records import Alert, Status
 from operators.units import Seconds
 
-__all__ = ["Webhook", "WebhookSettings", "payload", "sign"]
+__all__ = ["WebhookSettings", "WebhookSink", "payload", "sign"]
 
 _NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time, which Alertmanager sends as `endsAt` of what still fires."""
@@ -74,7 +74,7 @@ class WebhookSettings:
             raise ValueError(f"expected a timeout above 0s, got {self.timeout:g} s")
 
 
-class Webhook:
+class WebhookSink:
     """Posts each batch as one request; 2xx is success, what the server's state may cure is retried."""
 
     def __init__(self, settings: WebhookSettings, *, clock: Callable[[], float] = time.time) -> None:

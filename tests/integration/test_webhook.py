@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from connectors.memory import Memory
+from connectors.memory import MemorySink
 from connectors.sink import RetryAfterError
 from connectors.store import Store, StoreSettings
-from connectors.webhook import Webhook, WebhookSettings
+from connectors.webhook import WebhookSink, WebhookSettings
 from operators.errors import SinkError
 from pipeline.delivery import Delivery, Worker
 from tests.alerts import FEAR, alert, resolved
@@ -35,10 +35,10 @@ def store(tmp_path: Path):
 @pytest.fixture
 def webhook():
     """Makes webhooks and closes them."""
-    made: list[Webhook] = []
+    made: list[WebhookSink] = []
 
-    def make(url: str, **changes) -> Webhook:
-        made.append(Webhook(WebhookSettings(url=url, **changes)))
+    def make(url: str, **changes) -> WebhookSink:
+        made.append(WebhookSink(WebhookSettings(url=url, **changes)))
         return made[-1]
 
     yield make
@@ -176,7 +176,7 @@ def test_a_server_that_is_down_gets_everything_once_it_is_up(store, webhook):
 
 
 def test_a_slow_server_delays_nobody(store, webhook):
-    quick = Memory("quick")
+    quick = MemorySink("quick")
     with hook_server(slow_s=3.0) as hooks:
         delivery = Delivery(store, [webhook(hooks.url), quick])
         delivery.start()

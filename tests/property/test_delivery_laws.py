@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.memory import Memory
+from connectors.memory import MemorySink
 from connectors.store import Store, StoreSettings
 from connectors.wire import decode, encode, presentable
 from operators.errors import SinkError
@@ -49,7 +49,7 @@ events = st.lists(
 def test_every_sink_gets_every_alert_once_and_in_order(events, failures):
     with tempfile.TemporaryDirectory() as folder:
         path = StoreSettings(path=Path(folder) / "mien.sqlite")
-        sinks = {"one": Memory("one", failures=failures), "two": Memory("two")}
+        sinks = {"one": MemorySink("one", failures=failures), "two": MemorySink("two")}
         store = Store(path)
         workers = {name: Worker(store, sink) for name, sink in sinks.items()}
         recorded: list[Alert] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.memory import Memory
+from connectors.memory import MemorySink
 from connectors.sink import RetryAfterError
 from connectors.store import Store, StoreSettings
 from operators.errors import SinkError
@@ -43,7 +43,7 @@ def drain(worker: Worker) -> None:
         pass
 
 
-class Picky(Memory):
+class Picky(MemorySink):
     """Refuses every batch that holds a certain alert."""
 
     def deliver(self, alerts: Sequence[Alert], /) -> None:
@@ -52,12 +52,12 @@ class Picky(Memory):
         super().deliver(alerts)
 
 
-class Broken(Memory):
+class Broken(MemorySink):
     def deliver(self, alerts: Sequence[Alert], /) -> None:
         raise KeyError("a bug")
 
 
-class Stuck(Memory):
+class Stuck(MemorySink):
     """Hangs until it is let go."""
 
     def __init__(self, name: str) -> None:
@@ -71,7 +71,7 @@ class Stuck(Memory):
 
 
 def test_a_worker_delivers_in_order_and_then_waits(store):
-    sink = Memory()
+    sink = MemorySink()
     worker = Worker(store, sink)
     alerts = [alert(number) for number in range(BATCH + 3)]
     store.append(alerts)
@@ -84,7 +84,7 @@ def test_a_worker_delivers_in_order_and_then_waits(store):
 
 
 def test_a_sink_gets_the_statuses_it_wants_only(store):
-    usual, curious = Worker(store, Memory("usual")), Worker(store, Memory("curious", statuses=tuple(Status)))
+    usual, curious = Worker(store, MemorySink("usual")), Worker(store, MemorySink("curious", statuses=tuple(Status)))
     pending = replace(FEAR, seq=0, status=Status.PENDING)
     store.append([pending, FEAR, resolved(FEAR), replace(pending, alert_id="x", status=Status.BROKEN)])
     drain(usual)
@@ -95,7 +95,7 @@ def test_a_sink_gets_the_statuses_it_wants_only(store):
 
 
 def test_a_failing_sink_is_tried_again_ever_more_slowly_and_loses_nothing(store):
-    sink = Memory(failures=[AGAIN] * 12)
+    sink = MemorySink(failures=[AGAIN] * 12)
     worker = Worker(store, sink)
     store.append([FEAR])
     waits = [worker.step() for _ in range(12)]
@@ -108,7 +108,7 @@ def test_a_failing_sink_is_tried_again_ever_more_slowly_and_loses_nothing(store)
 
 
 def test_a_batch_that_failed_comes_again_as_it_was(store):
-    class Fickle(Memory):
+    class Fickle(MemorySink):
         seen: list[list[str]] = []  # noqa: RUF012 -- one test, one instance
 
         def deliver(self, alerts: Sequence[Alert], /) -> None:
@@ -125,7 +125,7 @@ def test_a_batch_that_failed_comes_again_as_it_was(store):
 
 
 def test_the_wait_a_server_asks_for_is_given(store):
-    worker = Worker(store, Memory(failures=[RetryAfterError("slow down", seconds=120)]))
+    worker = Worker(store, MemorySink(failures=[RetryAfterError("slow down", seconds=120)]))
     store.append([FEAR])
     assert worker.step() == 120
 
@@ -160,7 +160,7 @@ def test_a_sink_with_a_bug_fills_the_dead_letters_and_nothing_else(store):
 
 
 def test_a_cursor_that_cannot_be_saved_does_not_repeat_the_delivery(store):
-    sink = Memory()
+    sink = MemorySink()
     worker = Worker(store, sink)
     store.append([FEAR])
     store._connection.execute("PRAGMA query_only = ON")
@@ -174,7 +174,7 @@ def test_a_cursor_that_cannot_be_saved_does_not_repeat_the_delivery(store):
 
 
 def test_a_restart_goes_on_where_delivery_stopped(store):
-    first, second = Memory("hook"), Memory("hook")
+    first, second = MemorySink("hook"), MemorySink("hook")
     worker = Worker(store, first)
     store.append([alert(1)])
     drain(worker)
@@ -184,7 +184,7 @@ def test_a_restart_goes_on_where_delivery_stopped(store):
 
 
 def test_accepted_alerts_reach_every_sink(store):
-    sinks = [Memory("one"), Memory("two")]
+    sinks = [MemorySink("one"), MemorySink("two")]
     delivery = Delivery(store, sinks)
     delivery.start()
     assert delivery.accept([FEAR], {"lobby": b"1"})
@@ -196,7 +196,7 @@ def test_accepted_alerts_reach_every_sink(store):
 
 
 def test_a_stuck_sink_delays_neither_the_others_nor_the_pipeline_nor_the_end(store):
-    stuck, quick = Stuck("stuck"), Memory("quick")
+    stuck, quick = Stuck("stuck"), MemorySink("quick")
     delivery = Delivery(store, [stuck, quick])
     delivery.start()
     alerts = [alert(number) for number in range(200)]
@@ -213,7 +213,7 @@ def test_a_stuck_sink_delays_neither_the_others_nor_the_pipeline_nor_the_end(sto
 
 
 def test_stop_delivers_what_is_still_there(store):
-    sink = Memory()
+    sink = MemorySink()
     delivery = Delivery(store, [sink])
     alerts = [alert(number) for number in range(5 * BATCH)]
     store.append(alerts)
@@ -227,7 +227,7 @@ def test_stop_does_not_wait_for_a_sink_that_is_down(store):
         while True:
             yield AGAIN
 
-    delivery = Delivery(store, [Memory(failures=failures())])
+    delivery = Delivery(store, [MemorySink(failures=failures())])
     delivery.start()
     delivery.accept([FEAR])
     soon(lambda: delivery.status()[0].error != "")
@@ -236,7 +236,7 @@ def test_stop_does_not_wait_for_a_sink_that_is_down(store):
 
 
 def test_what_a_full_disk_refuses_is_held_and_written_later(store, caplog):
-    sink = Memory()
+    sink = MemorySink()
     delivery = Delivery(store, [sink])
     (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
     store._connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -263,4 +263,4 @@ def test_a_store_that_is_beyond_help_is_not_hidden(store):
 
 def test_two_sinks_of_one_name_are_refused(store):
     with pytest.raises(ValueError, match="hook twice"):
-        Delivery(store, [Memory("hook"), Memory("hook")])
+        Delivery(store, [MemorySink("hook"), MemorySink("hook")])

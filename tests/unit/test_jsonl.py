@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.jsonl import Jsonl, JsonlSettings
+from connectors.jsonl import JsonlSink, JsonlSettings
 from connectors.wire import alert_document
 from operators.errors import SinkError
 from tests.alerts import FEAR, alert, resolved
@@ -22,7 +22,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sink(path):
-    sink = Jsonl(JsonlSettings(path=path))
+    sink = JsonlSink(JsonlSettings(path=path))
     yield sink
     sink.close()
 
@@ -42,22 +42,22 @@ def test_a_line_per_transition_in_order(sink, path):
 
 
 def test_a_batch_that_comes_again_after_a_crash_is_not_doubled(path):
-    before = Jsonl(JsonlSettings(path=path))
+    before = JsonlSink(JsonlSettings(path=path))
     before.deliver([alert(1)])
     before.deliver([alert(2), alert(3)])  # and now a crash, before the cursor moved
     before.close()
-    after = Jsonl(JsonlSettings(path=path))
+    after = JsonlSink(JsonlSettings(path=path))
     after.deliver([alert(2), alert(3), alert(4)])
     after.close()
     assert numbers(path) == [1, 2, 3, 4]
 
 
 def test_a_torn_last_line_gets_an_end(path):
-    before = Jsonl(JsonlSettings(path=path))
+    before = JsonlSink(JsonlSettings(path=path))
     before.deliver([alert(1), alert(2)])
     before.close()
     path.write_bytes(path.read_bytes()[:-30])
-    after = Jsonl(JsonlSettings(path=path))
+    after = JsonlSink(JsonlSettings(path=path))
     after.deliver([alert(1), alert(2), alert(3)])
     after.close()
     first, torn, *rest = path.read_text().splitlines()
@@ -67,11 +67,11 @@ def test_a_torn_last_line_gets_an_end(path):
 
 
 def test_a_whole_line_without_its_end_counts(path):
-    before = Jsonl(JsonlSettings(path=path))
+    before = JsonlSink(JsonlSettings(path=path))
     before.deliver([alert(1)])
     before.close()
     path.write_bytes(path.read_bytes().rstrip())
-    after = Jsonl(JsonlSettings(path=path))
+    after = JsonlSink(JsonlSettings(path=path))
     after.deliver([alert(1), alert(2)])
     after.close()
     assert numbers(path) == [1, 2]
@@ -86,7 +86,7 @@ def test_logrotate_moves_the_file_and_a_new_one_begins(sink, path):
 
 
 def test_a_full_file_is_put_aside_and_only_so_many_are_kept(path):
-    sink = Jsonl(JsonlSettings(path=path, max_bytes=100, keep=2))
+    sink = JsonlSink(JsonlSettings(path=path, max_bytes=100, keep=2))
     for number in range(5):
         sink.deliver([alert(number)])
     sink.close()
@@ -96,7 +96,7 @@ def test_a_full_file_is_put_aside_and_only_so_many_are_kept(path):
 
 def test_a_missing_folder_is_named_and_worth_another_try(tmp_path):
     path = tmp_path / "later" / "alerts.jsonl"
-    sink = Jsonl(JsonlSettings(path=path))
+    sink = JsonlSink(JsonlSettings(path=path))
     with pytest.raises(SinkError, match="check that the folder exists") as caught:
         sink.deliver([alert(1)])
     assert caught.value.retryable

@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.stdout import Stdout, StdoutSettings
+from connectors.stdout import StdoutSink, StdoutSettings
 from connectors.wire import alert_document
 from operators.errors import SinkError
 from tests.alerts import FEAR, resolved
 
 
 def test_a_line_a_person_can_read(capsys):
-    Stdout().deliver([FEAR, resolved(FEAR)])
+    StdoutSink().deliver([FEAR, resolved(FEAR)])
     first, second = capsys.readouterr().out.splitlines()
     assert first == (
         "2025-11-21T09:00:04.000Z FIRING   warning  fear-sustained camera=lobby zone=desk (for) "
@@ -27,13 +27,13 @@ def test_a_line_a_person_can_read(capsys):
 
 def test_json_is_the_public_document():
     stream = io.StringIO()
-    Stdout(StdoutSettings(format="json"), stream=stream).deliver([FEAR])
+    StdoutSink(StdoutSettings(format="json"), stream=stream).deliver([FEAR])
     assert json.loads(stream.getvalue()) == alert_document(FEAR)
 
 
 def test_a_label_cannot_start_a_line_or_colour_the_terminal():
     stream = io.StringIO()
-    Stdout(stream=stream).deliver([replace(FEAR, labels={"zone": "desk\n1970 FIRING \x1b[31m"})])
+    StdoutSink(stream=stream).deliver([replace(FEAR, labels={"zone": "desk\n1970 FIRING \x1b[31m"})])
     assert stream.getvalue().count("\n") == 1
     assert "\x1b" not in stream.getvalue()
 
@@ -43,7 +43,7 @@ def test_a_reader_that_left_is_said():
     os.close(reader)
     stream = os.fdopen(writer, "w")
     with pytest.raises(SinkError, match="standard output can't be written to") as caught:
-        Stdout(stream=stream).deliver([FEAR])
+        StdoutSink(stream=stream).deliver([FEAR])
     assert caught.value.retryable
     with pytest.raises(BrokenPipeError):
         stream.close()
@@ -51,6 +51,6 @@ def test_a_reader_that_left_is_said():
 
 def test_closing_leaves_the_stream_open():
     stream = io.StringIO()
-    sink = Stdout(stream=stream)
+    sink = StdoutSink(stream=stream)
     sink.close()
     assert not stream.closed
