@@ -36,10 +36,12 @@ SEVERITY_STYLES = {
 }
 LINES_EVERY_S = 10.0
 """How often each camera gets a plain line while nothing happens."""
-SHOWN_EXPLANATIONS = 3
+SHOWN_EXPLANATIONS = 5
 SHOWN_ALERTS = 8
-FIXED_LINES = 8
-"""Lines of the screen that are always there: purpose, rules, headings, footer and the empty lines between."""
+FIXED_LINES = 5
+"""Lines of the screen that are always there: purpose, rules, two headings, footer."""
+SPACES = 3
+"""Empty lines between its parts, where there is room for them."""
 
 
 class View:
@@ -133,23 +135,25 @@ class _Lines:
 
 def screen(status: Status, *, purpose: str, rules: Sequence[str] = (), height: int = 24) -> RenderableType:
     """The terminal's picture of `status` in at most `height` lines; what doesn't fit is said to be left out."""
-    room = max(height - FIXED_LINES, 3)
-    cameras = status.cameras if len(status.cameras) <= room else status.cameras[: room - 1]
-    room -= len(cameras) + (len(cameras) < len(status.cameras))
-    sentences = list(explain(status))[: min(SHOWN_EXPLANATIONS, max(room - 1, 1))]
-    alerts = [alert for alert in status.alerts if alert.status in NOTIFIED]
-    alerts = alerts[::-1][: max(min(SHOWN_ALERTS, room - len(sentences)), 0)]
-    parts: list[RenderableType] = [
+    room = height - FIXED_LINES
+    cameras = status.cameras if len(status.cameras) <= room - 2 else status.cameras[: max(room - 3, 1)]
+    left_out = len(status.cameras) - len(cameras)
+    more = [_line(f"... and {left_out} more cameras: enlarge the window", "dim")] if left_out else []
+    room -= len(cameras) + len(more)
+    sentences = list(explain(status))[: max(min(SHOWN_EXPLANATIONS, room - 1), 1)]
+    room -= len(sentences)
+    alerts = [alert for alert in status.alerts if alert.status in NOTIFIED][::-1][: max(min(SHOWN_ALERTS, room), 1)]
+    space = [_line()] if room - max(len(alerts), 1) >= SPACES else []
+    return Group(
         _line(f"mien: {purpose}", "bold"),
         _line(f"rules: {', '.join(rules) or 'none'}", "dim"),
         _camera_table(cameras),
-    ]
-    if len(cameras) < len(status.cameras):
-        parts.append(_line(f"... and {len(status.cameras) - len(cameras)} more cameras: enlarge the window", "dim"))
-    parts += [_line(), *(_line(sentence) for sentence in sentences)]
-    parts += [_line(), _line(f"alerts, newest first ({status.firing} firing)", "bold"), _alert_table(alerts)]
-    parts += [_line(), _footer(status)]
-    return Group(*parts)
+        *(*more, *space, *map(_line, sentences), *space),
+        _line(f"alerts, newest first ({status.firing} firing)", "bold"),
+        _alert_table(alerts),
+        *space,
+        _footer(status),
+    )
 
 
 def explain(status: Status) -> Iterator[str]:
@@ -178,20 +182,20 @@ def summary(status: Status) -> str:
     ]
     lines.append(f"latest alerts: {fired} fired, {resolved} resolved, {status.firing} firing at the end")
     lines += [f"  {_clock(alert.ts)} {_alert_line(alert)}" for alert in status.alerts if alert.status in NOTIFIED]
-    lines += [f"  {sink.name}: {sink.waiting} not delivered yet {sink.error}" for sink in status.sinks if sink.waiting]
+    lines += [f"  {sink.name}: {sink.waiting} not delivered yet: {sink.error}" for sink in status.sinks if sink.waiting]
     lines.append(f"store: {status.store or 'none'}")
     return "\n".join(map(_clean, lines))
 
 
 def _camera_table(cameras: Iterable[CameraStatus]) -> Table:
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("camera", ratio=3, no_wrap=True)
+    table.add_column("camera", max_width=16, no_wrap=True)
     table.add_column("state", width=11, no_wrap=True)
     table.add_column("fps in", width=6, justify="right", no_wrap=True)
     table.add_column("read", width=5, justify="right", no_wrap=True)
-    table.add_column("faces", ratio=4, no_wrap=True)
+    table.add_column("faces", ratio=5, min_width=6, no_wrap=True)
     table.add_column("age", width=6, justify="right", no_wrap=True)
-    table.add_column("drops", ratio=3, no_wrap=True)
+    table.add_column("drops", ratio=4, no_wrap=True)
     table.add_column("clock", width=7, no_wrap=True)
     for camera in cameras:
         table.add_row(
@@ -210,8 +214,8 @@ def _camera_table(cameras: Iterable[CameraStatus]) -> Table:
 def _alert_table(alerts: Iterable[Alert]) -> RenderableType:
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), show_header=False)
     for width in (8, 8, None, 8):
-        table.add_column(width=width, ratio=None if width else 2, no_wrap=True)
-    table.add_column(ratio=5, no_wrap=True)
+        table.add_column(width=width, ratio=None if width else 3, no_wrap=True)
+    table.add_column(ratio=4, no_wrap=True)
     for alert in alerts:
         table.add_row(
             _clock(alert.ts),
@@ -301,4 +305,4 @@ def _line(text: str = "", style: str = "") -> Text:
 
 def _clean(text: str) -> str:
     """Without control characters: titles and addresses come from outside."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+    return "".join(letter if letter.isprintable() else " " for letter in text)

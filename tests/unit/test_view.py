@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from operators.records import UNKNOWN, Alert, Scope, Severity
+from operators.records import Status as AlertStatus
+from pipeline.config import Settings, load_settings
+from pipeline.status import CameraStatus, SinkStatus, Status
+from pipeline.view import View, explain, screen, summary
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+DEMO = Path(__file__).parent.parent.parent / "pipeline" / "demo.yaml"
+RULES = ("happiness-3s (notice, for 3s)", "fear-3s (warning, for 3s)")
+NOON = 1_763_726_400.0
+
+
+def alert(status: AlertStatus, seq: int = 1, **fields: object) -> Alert:
+    values = {
+        "alert_id": "a1",
+        "seq": seq,
+        "rule": "happiness-3s",
+        "scope": Scope.TRACK,
+        "camera_id": "smile",
+        "status": status,
+        "reason": "condition ended" if status is AlertStatus.RESOLVED else "held",
+        "severity": Severity.NOTICE,
+        "ts": NOON + seq,
+        "starts_at": NOON,
+        "annotations": {"summary": "happiness for 3s on smile: mean 0.91, peak 0.98"},
+    }
+    return Alert(**(values | fields))
+
+
+LIVE = CameraStatus(
+    "smile",
+    "live",
+    clock="stream",
+    fps_in=12.0,
+    fps_analysed=7.9,
+    faces=2,
+    labels=("happiness", UNKNOWN),
+    face_px=(102.4, 14.2),
+    reasons=((), ("too small",)),
+    age_s=0.12,
+    frames=720,
+    analysed=470,
+    drops={"overload": 12, "lost": 0},
+)
+DOWN = CameraStatus(
+    "gate", "backing off", cause="auth", advice="The camera refuses the account.", reconnects={"auth": 2}
+)
+BUSY = Status(
+    uptime_s=61.4,
+    cameras=(LIVE, DOWN),
+    alerts=(alert(AlertStatus.FIRING), alert(AlertStatus.RESOLVED, 2), alert(AlertStatus.PENDING, 3, alert_id="a2")),
+    firing=1,
+    sinks=(SinkStatus("hook", 3, "connection refused"),),
+    store="/var/lib/mien/mien.sqlite",
+)
+
+
+def drawn(status: Status, *, width: int = 80, height: int = 24) -> str:
+    console = Console(record=True, width=width, height=height, file=StringIO(), color_system="truecolor")
+    console.print(screen(status, purpose="Who watches what", rules=RULES, height=height))
+    return "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(DEMO)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("busy", BUSY),
+        ("start", Status(0.0, (CameraStatus("smile", "connecting"),), store="mien.sqlite")),
+        ("empty", Status(5.0, (CameraStatus("smile", "live"),))),
+    ],
+)
+def test_the_screen_is_as_it_was(name: str, status: Status) -> None:
+    assert drawn(status) == (GOLDEN / f"view_{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("cameras", [1, 2, 16, 40])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (80, 12), (60, 20), (200, 60)])
+def test_the_screen_fits(cameras: int, width: int, height: int) -> None:
+    many = tuple(CameraStatus(f"hall-{n:02}", "live", faces=1, labels=("neutral",)) for n in range(cameras))
+    alerts = tuple(alert(AlertStatus.FIRING, seq) for seq in range(50))
+    lines = drawn(Status(1.0, many, alerts=alerts, store="x" * 300), width=width, height=height).splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    shown = sum(line.startswith("hall-") for line in lines)
+    assert shown == cameras or any(f"and {cameras - shown} more cameras" in line for line in lines)
+    assert shown >= min(cameras, 16) or height < 24
+
+
+def test_16_cameras_and_an_alert_are_on_80_by_24() -> None:
+    many = (*(CameraStatus(f"hall-{n:02}", "live") for n in range(15)), DOWN)
+    text = drawn(Status(1.0, many, alerts=(alert(AlertStatus.FIRING),), firing=1))
+    assert "backing off" in text
+    assert "12:00:01 notice" in text
+
+
+def test_the_explanation_says_trouble_before_sights() -> None:
+    assert list(explain(BUSY)) == [
+        "gate is backing off (auth): The camera refuses the account.",
+        "hook doesn't take alerts: connection refused",
+        "happiness-3s on smile is pending: it has not lasted long enough yet",
+        "the face on smile is 102 px wide and shows happiness",
+        "the face on smile is 14 px wide and can't be read: too small",
+    ]
+
+
+def test_an_empty_room_is_explained() -> None:
+    assert list(explain(Status(1.0, (CameraStatus("smile", "live"),)))) == ["nobody is in sight of any camera"]
+
+
+def test_a_pending_alert_that_fired_is_not_called_pending() -> None:
+    history = (alert(AlertStatus.PENDING, 1), alert(AlertStatus.FIRING, 2))
+    assert not any("pending" in sentence for sentence in explain(Status(1.0, (LIVE,), alerts=history)))
+
+
+def test_plain_lines_tell_changes_once_and_cameras_every_ten_seconds(settings: Settings) -> None:
+    out = StringIO()
+    with View(settings, console=Console(file=out)) as view:
+        view.update(Status(0.2, (CameraStatus("smile", "connecting"),)))
+        view.update(Status(0.4, (CameraStatus("smile", "connecting"),)))
+        view.update(Status(1.0, (LIVE,), alerts=(alert(AlertStatus.FIRING),)))
+        view.update(Status(2.0, (LIVE,), alerts=(alert(AlertStatus.FIRING), alert(AlertStatus.RESOLVED, 2))))
+        view.update(Status(10.1, (LIVE,)))
+        view.update(Status(11.0, (LIVE,)))
+    assert out.getvalue().splitlines() == [
+        settings.purpose,
+        "+0.2s camera=smile state='connecting'",
+        "+1.0s camera=smile state='live'",
+        "+1.0s alert firing notice rule=happiness-3s camera=smile happiness for 3s on smile: mean 0.91, peak 0.98",
+        "+2.0s alert resolved notice rule=happiness-3s camera=smile condition ended: "
+        "happiness for 3s on smile: mean 0.91, peak 0.98",
+        "+10.1s camera=smile state='live' fps_in=12.0 fps_read=7.9 faces='2 happiness, unknown' age=0.1s "
+        "drops='12 overload'",
+    ]
+
+
+def test_plain_lines_hold_no_control_characters(settings: Settings) -> None:
+    out = StringIO()
+    nasty = alert(AlertStatus.FIRING, annotations={"summary": "\x1b[31m[red]\n:smile: \u202e\x07"})
+    with View(settings, plain=True, console=Console(file=out, force_terminal=True)) as view:
+        view.update(Status(1.0, (LIVE,), alerts=(nasty,)))
+    assert out.getvalue().endswith(" [31m[red] :smile:   \n")
+    assert all(letter.isprintable() or letter == "\n" for letter in out.getvalue())
+
+
+def test_a_terminal_is_given_back(settings: Settings) -> None:
+    out = StringIO()
+    with View(settings, console=Console(file=out, force_terminal=True, width=80, height=24)) as view:
+        view.update(Status(1.0, (LIVE,)))
+    assert "102 px wide" in out.getvalue()
+    assert out.getvalue().index("\x1b[?1049h") < out.getvalue().index("\x1b[?1049l")
+
+
+def test_the_summary_says_how_it_went() -> None:
+    assert summary(BUSY).splitlines() == [
+        "ran for 1m1s",
+        "  smile: 720 frames in, 470 analysed, dropped: 12 overload",
+        "  gate: 0 frames in, 0 analysed, dropped: 0",
+        "latest alerts: 1 fired, 1 resolved, 1 firing at the end",
+        "  12:00:01 alert firing notice rule=happiness-3s camera=smile happiness for 3s on smile: mean 0.91, peak 0.98",
+        "  12:00:02 alert resolved notice rule=happiness-3s camera=smile condition ended: "
+        "happiness for 3s on smile: mean 0.91, peak 0.98",
+        "  hook: 3 not delivered yet: connection refused",
+        "store: /var/lib/mien/mien.sqlite",
+    ]
