@@ -24,7 +24,7 @@ from operators.temporal import ExpressionFilter, FilterState
 from operators.track import Tracked, Tracker, TrackerState
 from operators.zones import Membership, MembershipState, Zone
 
-__all__ = ["Analyzer", "CameraState", "CameraView", "Stage"]
+__all__ = ["Analyzer", "CameraState", "CameraView", "Stage", "untimed"]
 
 NEUTRAL = "neutral"
 
@@ -74,7 +74,8 @@ class _Seen:
     tracked: Tracked
 
 
-def _untimed(_: str) -> AbstractContextManager[None]:
+def untimed(_: str) -> AbstractContextManager[None]:
+    """A stage that nobody times."""
     return nullcontext()
 
 
@@ -98,7 +99,7 @@ class Analyzer:
     enhance: EnhanceGate = field(default_factory=EnhanceGate)
     temporal: ExpressionFilter = field(default_factory=ExpressionFilter)
     each: Callable[[Callable[[Frame], Detections], Iterable[Frame]], Iterable[Detections]] = map
-    stage: Stage = _untimed
+    stage: Stage = untimed
 
     def step(
         self, states: Mapping[str, CameraState] | None, frames: Sequence[Frame], /

@@ -2,32 +2,137 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
-from connectors.video import Recording
+from connectors.camera import StreamSettings
+from connectors.source import Source, open_source
+from connectors.timing import Pacer
 from connectors.wire import alert_document, observation_document, to_json
-from operators.analyze import Analyzer, CameraState
-from operators.records import Alert, Frame, Observation
-from pipeline.build import build_analyzer, build_evaluator
+from operators.errors import ConfigError, SinkError
+from operators.masks import Polygon, black_out
+from operators.records import UNKNOWN, Clock, Frame, Observation
+from pipeline.build import build_analyzer, build_evaluator, camera_view
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
 
-__all__ = ["Analysed", "analyze"]
+__all__ = ["Job", "Outcome", "analyze", "default_settings"]
 
 BATCH = 8
 """Frames analysed together: their faces are classified in one call."""
 
+Progress = Callable[[int, int], None]
+"""Called with frames read so far and frames in the file (0 = unknown)."""
 
-@dataclass(frozen=True, slots=True)
-class Analysed:
-    """What a run over a file came to."""
 
-    frames: int
-    faces: int
-    unreadable: int
-    alerts: int
-    seconds: float
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One video, and where its results go. `fps` analyses fewer frames than there are."""
+
+    video: Path
+    output: Path
+    alerts: Path | None = None
+    camera_id: str = ""
+    fps: float | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run came to; `labels` counts faces by label."""
+
+    frames: int = 0
+    faces: int = 0
+    lost: int = 0
+    alerts: int = 0
+    seconds: float = 0.0
+    labels: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def unreadable(self) -> int:
+        """Faces below the quality gate."""
+        return self.labels.get(UNKNOWN, 0)
+
+
+def analyze(settings: Settings, job: Job, *, progress: Progress = lambda _done, _total: None) -> Outcome:
+    """Write the observations of a video, and its alerts if asked; the rules are those of the settings.
+
+    Raises SourceError where the video can't be read, SinkError where the results can't be written.
+    """
+    camera_id = job.camera_id or _camera_id(job.video)
+    camera = settings.cameras.get(camera_id)
+    view = {} if camera is None else {camera_id: camera_view(camera)}
+    outcome, started = Outcome(), time.monotonic()
+    analyzer = build_analyzer(settings, views=view)
+    with ExitStack() as stack:
+        source = stack.enter_context(closing(open_source(StreamSettings(str(job.video)))))
+        rate = job.fps or source.facts.fps or 25.0
+        evaluation = Evaluation(build_evaluator(settings, fps={camera_id: rate}))
+        lines = stack.enter_context(_writer(job.output))
+        transitions = stack.enter_context(_writer(job.alerts)) if job.alerts else None
+        frames = _frames(source, camera_id, job.fps, masks=camera.masks if camera else (), outcome=outcome)
+        states = None
+        while batch := list(islice(frames, BATCH)):
+            states, observations = analyzer.step(states, batch)
+            _count(outcome, observations)
+            _write(lines, (observation_document(one) for one in observations))
+            alerts = evaluation.feed(observations)
+            outcome.alerts += len(alerts)
+            if transitions is not None:
+                _write(transitions, map(alert_document, alerts))
+            progress(outcome.frames, source.facts.frames)
+        last = evaluation.flush()
+        outcome.alerts += len(last)
+        if transitions is not None:
+            _write(transitions, map(alert_document, last))
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def default_settings(video: Path) -> Settings:
+    """Settings for a video without a configuration: every default, no rules."""
+    return Settings.model_validate(
+        {"purpose": f"analysis of the file {video.name}", "cameras": {_camera_id(video): {"url": str(video)}}}
+    )
+
+
+def _frames(
+    source: Source, camera_id: str, fps: float | None, *, masks: tuple[Polygon, ...], outcome: Outcome
+) -> Iterator[Frame]:
+    """The pictures to analyse, stamped with seconds from the start of the file."""
+    pacer = Pacer(fps) if fps else None
+    for seq, picture in enumerate(source):
+        outcome.lost += picture.lost
+        ts = seq / (source.facts.fps or 25.0) if picture.pts is None else picture.pts
+        if pacer is None or pacer.picks(ts):
+            yield Frame(camera_id, 0, seq, ts, Clock.MEDIA, black_out(picture.rgb(), masks))
+
+
+def _count(outcome: Outcome, observations: list[Observation]) -> None:
+    outcome.frames += len(observations)
+    for face in (face for observation in observations for face in observation.faces):
+        outcome.faces += 1
+        outcome.labels[face.label] = outcome.labels.get(face.label, 0) + 1
+
+
+def _camera_id(video: Path) -> str:
+    return re.sub(r"[^a-z0-9_-]+", "-", video.stem.lower()).strip("-_") or "video"
+
+
+def _writer(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except OSError as error:
+        raise SinkError(f"can't write {path}: {error.strerror}", retryable=False) from error
+
+
+def _write(file: BinaryIO, documents: Iterator[dict[str, object]]) -> None:
+    try:
+        file.writelines(to_json(document) + b"\n" for document in documents)
+    except OSError as error:
+        raise SinkError(f"can't write {file.name}: {error.strerror}", retryable=False) from error

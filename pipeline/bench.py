@@ -143,7 +143,9 @@ def _settings(bench: Bench, clip: Path, folder: Path) -> Settings:
         "purpose": "benchmark on a recorded clip",
         "cameras": {f"cam-{n:02}": camera for n in range(1, bench.cameras + 1)},
         "models": {"detector": detector, **mirror},
-        "rules": [{"id": f"{name}-3s", "when": {"prob": name, "enter": 0.6, "exit": 0.45}, "for": "3s"} for name in _RULES],
+        "rules": [
+            {"id": f"{name}-3s", "when": {"prob": name, "enter": 0.6, "exit": 0.45}, "for": "3s"} for name in _RULES
+        ],
         "store": {"path": str(folder / "bench.sqlite")},
         "metrics": None,
     }
@@ -208,7 +210,8 @@ def _result(
         cpu_decode=decode / seconds,
         outside_share=1 - (kernels + decode) / cpu,
         stage_ms_per_frame={
-            stage: (total - before.stages_s.get(stage, 0.0)) / analysed * 1000 for stage, total in after.stages_s.items()
+            stage: (total - before.stages_s.get(stage, 0.0)) / analysed * 1000
+            for stage, total in after.stages_s.items()
         },
         p50_ms=float(p50),
         p95_ms=float(p95),

@@ -3,15 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.sink import Sink
-from connectors.stdout import StdoutSink
+from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.webhook import WebhookSettings, WebhookSink
 from models.registry import load
-from operators.analyze import Analyzer, CameraView, Stage
-from operators.detail import Far
-from operators.ports import Detector, Enhancer
+from operators.analyze import Analyzer, CameraView, Stage, untimed
+from operators.detail import Upscaled
 from operators.records import Detections, Frame
 from operators.rules.evaluator import RuleEvaluator
-from pipeline.config import Models, Settings
+from pipeline.config import Settings
+from pipeline.sections import Camera, Models
+
+__all__ = ["build_analyzer", "build_evaluator", "build_sinks"]
+
+Each = Callable[[Callable[[Frame], Detections], Iterable[Frame]], Iterable[Detections]]
+
+
+def build_analyzer(
+    settings: Settings, *, views: Mapping[str, CameraView] | None = None, stage: Stage = untimed, each: Each = map
+) -> Analyzer:
+    """The stages with their models; `views` stand in for those of the configured cameras. Raises ModelError."""
+    models, analysis = settings.models, settings.analysis
+    get = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
+    detector = get(models.detector.name, **_given(min_face_size=models.detector.min_face_size))
+    return Analyzer(
+        detector=detector,
+        far_detector=Upscaled(detector),
+        classifier=get(models.expression.name),
+        enhancer=_enhancer(models, get),
+        views=views if views is not None else {name: camera_view(camera) for name, camera in settings.cameras.items()},
+        motion=analysis.motion,
+        tracker=analysis.tracker,
+        gate=analysis.quality,
+        illumination=analysis.illumination,
+        enhance=analysis.enhance,
+        temporal=analysis.temporal,
+        each=each,
+        stage=stage,
+    )
+
+
+def camera_view(camera: Camera) -> CameraView:
+    """What the analysis must know of a camera."""
+    return CameraView(zones=camera.zones, far=camera.detail == "far")
+
+
+def build_evaluator(settings: Settings, *, fps: Mapping[str, float] | None = None) -> RuleEvaluator:
+    """The rules, with the analysis rate of each camera (or `fps` by camera id) for the default of `max_gap`."""
+    rates = fps or {name: camera.fps for name, camera in settings.cameras.items()}
+    return RuleEvaluator(settings.rules, interval={name: 1 / rate for name, rate in rates.items()})
+
+
+def build_sinks(settings: Settings) -> list[Sink]:
+    """The configured sinks, in their order."""
+    return [_sink(section) for section in settings.sinks]
+
+
+def _sink(section: StdoutSettings | JsonlSettings | WebhookSettings) -> Sink:
+    match section:
+        case StdoutSettings():
+            return StdoutSink(section)
+        case JsonlSettings():
+            return JsonlSink(section)
+        case WebhookSettings():
+            return WebhookSink(section)
+
+
+def _enhancer(models: Models, get: Callable[..., object]) -> object | None:
+    section = models.enhancer
+    return None if section is None else get(section.name, **_given(path=section.path))
+
+
+def _given(**options: object) -> dict[str, object]:
+    """The options that were set."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -59,6 +59,8 @@ class Evaluation:
         ts = record.to_ts if isinstance(record, Gap) else record.ts
         if state is None or ts * 1000 > state.clock - SET_BACK_S * 1000:
             return []
-        log.warning("clock was set back camera=%s by_s=%.0f: its rules start anew", state.camera_id, state.clock / 1000 - ts)
+        log.warning(
+            "clock was set back camera=%s by_s=%.0f: its rules start anew", state.camera_id, state.clock / 1000 - ts
+        )
         _, alerts = self.evaluator.flush(self._states.pop(record.camera_id))
         return alerts

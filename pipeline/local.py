@@ -61,7 +61,7 @@ class LocalPipeline:
         self._parts.callback(self._store.close)
         self._delivery = Delivery(self._store, build_sinks(settings))
         self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
-        self._captures = Captures(settings.active_cameras)
+        self._captures = Captures({name: camera for name, camera in settings.cameras.items() if camera.enabled})
         self._states: dict[str, CameraState] = {}
         self._saved_at = 0.0
         self._latest: deque[Alert] = deque(maxlen=SHOWN_ALERTS)

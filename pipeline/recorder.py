@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from connectors.camera import State
 from connectors.capture import CaptureStatus
 from operators.records import Alert, Clock, Observation
 from pipeline.metrics import Metrics
@@ -73,7 +74,7 @@ class Recorder:
         """What capture and analysis know of one camera, together."""
         camera = self._cameras[camera_id]
         last = camera.last
-        faces = last.faces if last is not None and capture.state == "live" else ()
+        faces = last.faces if last is not None and capture.state is State.LIVE else ()
         return CameraStatus(
             camera_id=camera_id,
             state=str(capture.state),
@@ -84,8 +85,11 @@ class Recorder:
             fps_analysed=_rate(camera.times),
             faces=len(faces),
             labels=tuple(face.label for face in faces),
+            face_px=tuple(face.source_px for face in faces),
+            reasons=tuple(face.reasons for face in faces),
             age_s=None if last is None or last.clock is Clock.MEDIA else time.time() - last.ts,
             frames=capture.frames,
+            analysed=camera.analysed,
             drops=capture.drops,
             reconnects=capture.reconnects,
         )

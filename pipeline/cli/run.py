@@ -32,7 +32,9 @@ def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None
     """
     from pipeline.local import run as run_local
 
-    run_local(_load(config), seconds=for_, plain=plain)
+    from pipeline.view import summary
+
+    typer.echo(summary(run_local(_load(config), seconds=for_, plain=plain)))
 
 
 def demo(
@@ -52,8 +54,10 @@ def demo(
     from pipeline.demo import demo as run_demo
     from pipeline.logs import set_up
 
+    from pipeline.view import summary
+
     set_up()
-    run_demo(seconds=for_, plain=plain)
+    typer.echo(summary(run_demo(seconds=for_, plain=plain)))
 
 
 def analyze(
