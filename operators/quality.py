@@ -17,6 +17,9 @@ __all__ = ["Gate", "Pose", "Quality", "estimate_pose", "exposure", "sharpness"]
 
 _LEVEL_NOSE = 0.533
 """Height of the nose from eyes (0) to mouth (1) on a level face: that of the alignment template."""
+_SMALLEST = 0.3
+"""Quality of the smallest face that is read: the network is right on about 70 % of such faces, not 86 %."""
+_SHARPNESS_SIDE = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Gate:
     """Faces below this many pixels are read with low confidence and say so."""
     good_source_px: float = 32
     """From this many pixels on, size doesn't lower the quality."""
-    min_sharpness: float = 0.02
+    min_sharpness: float = 0.05
     """Detail, as a share of contrast, below which a face is blurred."""
     max_yaw: float = 0.8
     """Turn to the side beyond which a face isn't read: 0 frontal, 1 the nose in line with an eye."""
@@ -56,7 +59,7 @@ class Gate:
     """Mean brightness, of 255, below which a face is too dark."""
     max_luma: float = 235
     """Mean brightness, of 255, above which a face is too bright."""
-    min_contrast: float = 8
+    min_contrast: float = 4
     """Standard deviation of brightness, of 255 levels, below which a face is flat."""
     min_score: float = 0.15
     """Quality from which a face is read."""
@@ -83,7 +86,7 @@ class Gate:
         pose = estimate_pose(landmarks)
         luma, contrast = exposure(crop)
         parts = {
-            "small": _ramp(source_px, self.min_source_px, self.good_source_px, floor=0.3),
+            "small": _ramp(source_px, self.min_source_px, self.good_source_px, floor=_SMALLEST),
             "blurred": _ramp(sharpness(crop), self.min_sharpness, 3 * self.min_sharpness),
             "turned": _ramp(-pose.yaw, -self.max_yaw, -self.max_yaw / 2),
             "tilted": _ramp(-pose.pitch, -self.max_pitch, -self.max_pitch / 2),
@@ -92,8 +95,9 @@ class Gate:
             "flat": _ramp(contrast, self.min_contrast, 2 * self.min_contrast),
         }
         score = float(np.prod(list(parts.values()))) * min(max(confidence, 0.0), 1.0)
-        reasons = tuple(name for name, part in parts.items() if part < 0.5)
-        return Quality(score, score >= self.min_score and source_px >= self.min_source_px, reasons)
+        limits = {"small": _ramp(self.low_source_px, self.min_source_px, self.good_source_px, floor=_SMALLEST)}
+        reasons = tuple(name for name, part in parts.items() if part < limits.get(name, 0.5))
+        return Quality(score, 0 < score >= self.min_score, reasons)
 
 
 def _ramp(value: float, low: float, high: float, *, floor: float = 0.0) -> float:
@@ -126,7 +130,15 @@ def exposure(crop: Image) -> tuple[float, float]:
 
 
 def sharpness(crop: Image) -> float:
-    """Detail against contrast: standard deviation of the finest band over that of the whole, at native resolution."""
+    """Detail against contrast: standard deviation of the finest band over that of the whole.
+
+    Larger crops are first averaged down to one side, because blur matters relative to the face; smaller ones are never
+    enlarged, because enlarging is blur. Measured on FER2013 at that side, the median is 0.35, and 0.16, 0.08 and 0.05
+    after a Gaussian blur of 4, 8 and 12 % of the face.
+    """
+    height, width = crop.shape[:2]
+    if min(height, width) > _SHARPNESS_SIDE:
+        crop = cv2.resize(crop, (_SHARPNESS_SIDE, _SHARPNESS_SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8)
     luma = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32)
     fine = luma - cv2.GaussianBlur(luma, (0, 0), 1.0)
     return float(fine.std() / max(float(luma.std()), 1.0))

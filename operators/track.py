@@ -36,8 +36,9 @@ _Array = NDArray[np.float64]
 _Rows = NDArray[np.intp]
 
 # Standard deviations of (centre x, centre y, ln width, ln height); those of the centre in face sizes. A face is about
-# 0.2 m high and people walk at 1.4 m/s: up to 7 sizes per second.
-_JITTER = np.array([0.1, 0.1, 0.1, 0.1])
+# 0.2 m high and people walk at 1.4 m/s: up to 7 sizes per second. One pixel of
+# a far face's side is 7 %, and a head that turns changes its width, so a size says less than a place.
+_JITTER = np.array([0.1, 0.1, 0.2, 0.2])
 _SPEED = np.array([4.0, 4.0, 0.3, 0.3])
 _AGILITY = np.array([6.0, 6.0, 0.3, 0.3])
 _GATE = 13.28
