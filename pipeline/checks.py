@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from operators.records import Scope
@@ -60,16 +61,21 @@ def _rule(settings: Settings, rule: Rule, index: int) -> Iterator[Complaint]:
     at = ("rules", index)
     yield from _known((*at, "where", "cameras"), rule.where.cameras, settings.cameras, "camera")
     watched = [settings.cameras[name] for name in rule.where.cameras or settings.cameras if name in settings.cameras]
-    zones = {zone for camera in watched for zone in camera.zones}
-    yield from _known((*at, "where", "zones"), rule.where.zones, zones, "zone of these cameras")
-    if rule.scope is Scope.ZONE and not zones and not rule.where.zones:
-        yield Complaint((*at, "scope"), "scope zone needs a zone: give a camera `zones`")
+    if set(rule.where.cameras) <= set(settings.cameras):
+        yield from _zones(rule, {zone for camera in watched for zone in camera.zones}, at)
     key = "prob" if rule.when.prob else "prob_any"
-    yield from _known((*at, "when", key), rule.when.expressions, EXPRESSIONS, "expression")
+    for unknown in _known((*at, "when", key), rule.when.expressions, EXPRESSIONS, "expression"):
+        yield replace(unknown, location=unknown.location[:4]) if rule.when.prob else unknown
     slowest = max((1 / camera.fps for camera in watched), default=0.0)
     if rule.max_gap is not None and 0 < rule.max_gap <= slowest:
         text = f"{format_duration(rule.max_gap)} is no longer than the time between two pictures "
         yield Complaint((*at, "max_gap"), f"{text}({format_duration(slowest)}), so this rule could never fire")
+
+
+def _zones(rule: Rule, zones: set[str], at: Location) -> Iterator[Complaint]:
+    yield from _known((*at, "where", "zones"), rule.where.zones, zones, "zone of these cameras")
+    if rule.scope is Scope.ZONE and not zones and not rule.where.zones:
+        yield Complaint((*at, "scope"), "scope zone needs a zone: give a camera `zones`")
 
 
 def _known(location: Location, names: Iterable[str], known: Iterable[str], kind: str) -> Iterator[Complaint]:

@@ -113,7 +113,7 @@ def _real(found: Sequence[str | int], data: object, *, keep_last: bool) -> Locat
 
 
 def _unknown(location: Location, schema: Schema, data: Mapping[str, Any]) -> str:
-    known = known_keys(schema, location[:-1], lookup(data, location[:-1]))
+    known = known_keys(schema, location[:-1], data)
     near = nearest(str(location[-1]), known)
     return f"unknown key{near}" if near else f"unknown key; known here: {', '.join(known)}"
 
@@ -123,7 +123,7 @@ def _missing(location: Location, schema: Schema, data: Mapping[str, Any]) -> str
         return f"missing; {PURPOSE}"
     described = [
         node["properties"][location[-1]].get("description", "")
-        for node in resolve(schema, location[:-1], lookup(data, location[:-1]))
+        for node in resolve(schema, location[:-1], data)
         if location[-1] in node.get("properties", {})
     ]
     return f"missing; {described[0]}" if described and described[0] else "missing"
@@ -158,7 +158,7 @@ def _own_words(location: Location, error: ErrorDetails, data: Mapping[str, Any])
 def _expected(error: ErrorDetails) -> str:
     got = _shown(error["input"])
     if error["type"] in {"literal_error", "enum"}:
-        known = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+        known = re.findall(r"'([^']*)'", error["ctx"]["expected"]) or [error["ctx"]["expected"]]
         return f"expected {_alternatives(known)}, got {got}{nearest(str(error['input']), known)}"
     expected = _EXPECTED.get(error["type"])
     if expected is None:
@@ -167,7 +167,7 @@ def _expected(error: ErrorDetails) -> str:
 
 
 def _alternatives(known: Sequence[str]) -> str:
-    return " or ".join(filter(None, [", ".join(known[:-1]), known[-1]])) if known else "something else"
+    return " or ".join(filter(None, [", ".join(known[:-1]), known[-1]]))
 
 
 def _shown(value: object) -> str:

@@ -198,7 +198,7 @@ class _Source:
             document = self.rules
             location = ("defaults", *location[1:]) if location[0] == "rule_defaults" else location
         position = document.key_position(location) if complaint.at_key else document.value_position(location)
-        return f"{document.path}:{position[0]}:{position[1]}", position, dotted(location)
+        return document.at(position), position, dotted(location)
 
     def _as_written(self, location: Location) -> Location:
         """A field that a rule took from the defaults stands there."""
@@ -229,10 +229,7 @@ def _read(path: Path) -> _Source:
     document = read_yaml(path)
     data, rules = deepcopy(document.data), None
     if isinstance(data.get("rules"), str):
-        rules = _read_rules(path.parent / data["rules"])
-        if "rule_defaults" in data:
-            line, column = document.key_position(("rule_defaults",))
-            raise ConfigError(f"{path}:{line}:{column}: rule_defaults: move it to {rules.path}, as defaults")
+        rules = _read_rules(document, data["rules"])
         data |= {"rules": deepcopy(rules.data.get("rules")), "rule_defaults": rules.data.get("defaults", {})}
     defaults = data.get("rule_defaults")
     if isinstance(data.get("rules"), list) and isinstance(defaults, dict):
@@ -240,14 +237,21 @@ def _read(path: Path) -> _Source:
     return _Source(document, rules, _outside(), data)
 
 
-def _read_rules(path: Path) -> Document:
-    document = read_yaml(path)
-    for key in document.data:
+def _read_rules(document: Document, name: str) -> Document:
+    """The rules file that the configuration names, relative to itself."""
+    path = document.path.parent / name
+    if not path.is_file():
+        raise ConfigError(document.message(("rules",), f"{path}: no such file"))
+    rules = read_yaml(path)
+    if "rule_defaults" in document.data:
+        raise ConfigError(document.message(("rule_defaults",), f"move it to {path}, as `defaults`"))
+    for key in rules.data:
         if key not in _RULES_FILE:
-            line, column = document.key_position((key,))
             near = nearest(key, _RULES_FILE) or f"; known here: {', '.join(_RULES_FILE)}"
-            raise ConfigError(f"{path}:{line}:{column}: {key}: unknown key{near}")
-    return document
+            raise ConfigError(rules.message((key,), f"unknown key{near}"))
+    if rules.data.get("version", 1) != 1:
+        raise ConfigError(rules.message(("version",), "expected 1"))
+    return rules
 
 
 def _resolve_secrets(source: _Source) -> list[Complaint]:

@@ -41,6 +41,14 @@ class Document:
     data: dict[str, Any]
     tree: CommentedMap
 
+    def at(self, position: Position) -> str:
+        """`mien.yaml:12:5`."""
+        return f"{self.path}:{position[0]}:{position[1]}"
+
+    def message(self, location: Location, text: str) -> str:
+        """An error at the key of `location`."""
+        return f"{self.at(self.key_position(location))}: {'.'.join(map(str, location))}: {text}"
+
     def key_position(self, location: Sequence[str | int]) -> Position:
         """Where the key (or list item) at `location` stands, or the nearest parent that the file has."""
         node: Any = self.tree
@@ -91,7 +99,7 @@ def read_yaml(path: Path) -> Document:
     except YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {_QUOTED.sub('', str(error)).splitlines()[0]}") from None
     if tree is None:
-        raise ConfigError(f"{path}: the file is empty; it needs at least purpose and cameras")
+        raise ConfigError(f"{path}: the file is empty")
     if not isinstance(tree, CommentedMap):
         raise ConfigError(f"{path}:1:1: expected `key: value` lines at the top of the file, got {_kind(tree)}")
     return Document(path, _plain(tree, path, (1, 1)), tree)
@@ -127,6 +135,8 @@ def _reason(error: MarkedYAMLError, text: str) -> str:
         return "a tab character; YAML is indented with spaces"
     if "undefined alias" in problem:
         return "undefined alias; text that begins with * must be in quotes"
+    if "mapping values" in problem:
+        return 'not YAML: a second ": " in one line; text that holds ": " must be in quotes'
     if "another document" in problem:
         return "a second document begins here; one file holds one configuration"
     return f"not YAML: {_QUOTED.sub('', problem)}"
@@ -159,4 +169,4 @@ def _position(zero_based: Sequence[int]) -> Position:
 
 
 def _kind(node: object) -> str:
-    return "a list" if isinstance(node, list) else f"a {type(node).__name__.lower()}"
+    return "a list" if isinstance(node, list) else "a single value"
