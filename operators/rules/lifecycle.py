@@ -44,12 +44,10 @@ class Slot:
     alarm: Alarm | None
     quiet_until: int
     """End of the cooldown."""
-    suppressed: int
-    """Episodes that the cooldown kept from firing, since the last one that fired."""
     due: int
 
 
-NOTHING = Slot(OFF, None, 0, 0, 0)
+NOTHING = Slot(OFF, None, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def sample(plan: Plan, slot: Slot | None, reading: Reading, *, key: str, ts: int
     slot = slot or NOTHING
     value = reads_true(slot.signal, reading.level, at=ts, enter=plan.enter, exit_=plan.exit, hold=plan.max_gap)
     signal = advance(slot.signal, ts, value, plan.max_gap)
-    alarm, suppressed = slot.alarm, slot.suppressed
+    alarm = slot.alarm
     if alarm is not None:
         episode = extend(alarm.episode, slot.signal, signal, level=reading.level, face=reading.face, hold=plan.max_gap)
         alarm = replace(alarm, episode=episode)
@@ -88,16 +86,15 @@ def sample(plan: Plan, slot: Slot | None, reading: Reading, *, key: str, ts: int
         elif sustained.satisfied(plan, alarm.episode) and ts < slot.quiet_until:
             alarm = replace(alarm, silenced=True)
         elif sustained.satisfied(plan, alarm.episode):
-            alarm = _fire(plan, alarm, suppressed=suppressed, journal=journal)
-            suppressed = 0
-    return _slot(plan, signal, alarm, slot.quiet_until, suppressed)
+            alarm = _fire(plan, alarm, journal)
+    return _slot(plan, signal, alarm, slot.quiet_until)
 
 
 def unread(plan: Plan, slot: Slot, ts: int) -> Slot | None:
     """Apply an UNKNOWN sample: what was read holds no longer."""
     if not slot.signal.known:
         return slot
-    return _slot(plan, advance(slot.signal, ts, None, plan.max_gap), slot.alarm, slot.quiet_until, slot.suppressed)
+    return _slot(plan, advance(slot.signal, ts, None, plan.max_gap), slot.alarm, slot.quiet_until)
 
 
 def expire(plan: Plan, slot: Slot, now: int, journal: Journal) -> Slot | None:
@@ -117,8 +114,7 @@ def merge(plan: Plan, old: Slot, new: Slot | None, *, ts: int, journal: Journal)
     if second.alarm is not None:
         _end(plan, second.alarm, reason="merged", ts=ts, journal=journal)
     signal = max(old.signal, new.signal, key=lambda signal: signal.at)
-    quiet_until = max(old.quiet_until, new.quiet_until)
-    return _slot(plan, signal, first.alarm, quiet_until, old.suppressed + new.suppressed)
+    return _slot(plan, signal, first.alarm, max(old.quiet_until, new.quiet_until))
 
 
 def retire(slot: Slot, *, rule: str, scope: Scope, camera_id: str, ts: int) -> list[Alert]:
@@ -133,12 +129,12 @@ def _start(slot: Slot) -> float:
     return slot.alarm.episode.starts_at if slot.alarm else math.inf
 
 
-def _slot(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int, suppressed: int) -> Slot | None:
+def _slot(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> Slot | None:
     """A slot that knows when it is due, or None where there is nothing to remember."""
     if alarm is None and not signal.last and not quiet_until:
         return None
     due = _next(plan, signal, alarm, quiet_until)[0]
-    return Slot(signal, alarm, quiet_until, suppressed, due)
+    return Slot(signal, alarm, quiet_until, due)
 
 
 def _next(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> tuple[int, int, str]:
@@ -161,7 +157,7 @@ def _next(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> 
 
 
 def _expire_once(plan: Plan, slot: Slot, journal: Journal) -> Slot | None:
-    signal, alarm, quiet_until, suppressed = slot.signal, slot.alarm, slot.quiet_until, slot.suppressed
+    signal, alarm, quiet_until = slot.signal, slot.alarm, slot.quiet_until
     _, ts, reason = _next(plan, signal, alarm, quiet_until)
     if alarm is None:
         if reason == "forget":
@@ -171,12 +167,11 @@ def _expire_once(plan: Plan, slot: Slot, journal: Journal) -> Slot | None:
     elif reason == "repeat":
         alarm = _notify(plan, alarm, reason=reason, ts=ts, journal=journal)
     else:
-        suppressed += alarm.silenced
         if alarm.fired_at is not None:
             quiet_until = ts + plan.cooldown
         _end(plan, alarm, reason=reason, ts=ts, journal=journal)
         alarm = None
-    return _slot(plan, signal, alarm, quiet_until, suppressed)
+    return _slot(plan, signal, alarm, quiet_until)
 
 
 def _open(plan: Plan, key: str, episode: Episode, zone: str) -> Alarm:
@@ -184,11 +179,11 @@ def _open(plan: Plan, key: str, episode: Episode, zone: str) -> Alarm:
     return Alarm(blake2b(identity.encode(), digest_size=10).hexdigest(), zone, plan.rule.severity, episode)
 
 
-def _fire(plan: Plan, alarm: Alarm, *, suppressed: int, journal: Journal) -> Alarm:
+def _fire(plan: Plan, alarm: Alarm, journal: Journal) -> Alarm:
     ts = alarm.episode.last_true
     severity = _severity(plan, alarm.episode)
     fired = replace(alarm, fired_at=ts, severity=severity, seq=alarm.seq + 1, notified_at=ts, silenced=False)
-    journal.alerts.append(_transition(plan, fired, Status.FIRING, reason="condition", ts=ts, suppressed=suppressed))
+    journal.alerts.append(_transition(plan, fired, Status.FIRING, reason="condition", ts=ts))
     return fired
 
 
@@ -221,7 +216,7 @@ def _end(plan: Plan, alarm: Alarm, *, reason: str, ts: int, journal: Journal) ->
     journal.alerts.append(_transition(plan, replace(alarm, seq=alarm.seq + 1), status, reason=reason, ts=ts))
 
 
-def _transition(plan: Plan, alarm: Alarm, status: Status, *, reason: str, ts: int, suppressed: int = 0) -> Alert:
+def _transition(plan: Plan, alarm: Alarm, status: Status, *, reason: str, ts: int) -> Alert:
     rule = plan.rule
     alert = _alert(alarm, rule.id, rule.scope, plan.camera_id, status=status, reason=reason, ts=ts)
     evidence = {
@@ -229,7 +224,7 @@ def _transition(plan: Plan, alarm: Alarm, status: Status, *, reason: str, ts: in
         "for_s": plan.for_ms / 1000,
         "enter": plan.enter,
         "exit": plan.exit,
-        "suppressed": float(suppressed),
+        "suppressed": float(alarm.silenced),
     }
     return replace(alert, evidence=evidence, annotations=_annotations(plan, alarm))
 

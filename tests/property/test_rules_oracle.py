@@ -55,7 +55,6 @@ class Oracle:
         self.start: int | None = None
         self.fired_at: int | None = None
         self.quiet_until = 0
-        self.suppressed = 0
         self.silenced = False
 
     def run(self, samples: Mapping[int, float | None], gaps: Iterable[int], begin: int, end: int) -> list[Told]:
@@ -140,20 +139,18 @@ class Oracle:
             else:
                 self.fired_at = self.notified = now
                 self.silenced, self.severity = False, worthy
-                self.tell(now, "firing", "condition", suppressed=self.suppressed)
-                self.suppressed = 0
+                self.tell(now, "firing", "condition")
 
     def end(self, ts: int, reason: str) -> None:
         self.tell(ts, "broken" if self.fired_at is None else "resolved", reason)
         if self.fired_at is not None:
             self.quiet_until = ts + round(self.rule.cooldown * 1000)
-        self.suppressed += self.silenced
         self.start, self.fired_at, self.silenced = None, None, False
 
-    def tell(self, ts: int, status: str, reason: str, *, suppressed: int = 0) -> None:
+    def tell(self, ts: int, status: str, reason: str) -> None:
         assert self.start is not None
         severity = self.severity.value
-        told = (ts, self.start, status, reason, severity, self.samples, suppressed, round(self.covered, 9))
+        told = (ts, self.start, status, reason, severity, self.samples, int(self.silenced), round(self.covered, 9))
         self.told.append(told)
 
     def count(self, now: int) -> None:

@@ -1,0 +1,61 @@
+"""Three-valued logic, hysteresis, and how long a value holds."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+
+from operators.rules.signal import OFF, Signal, Truth, advance, all_of, any_of, false_at, held, negate, reads_true
+
+ORDER: list[Truth] = [False, None, True]
+
+
+@pytest.mark.parametrize("pair", list(product(ORDER, repeat=2)))
+def test_kleene_and_is_the_lesser_and_or_the_greater(pair: tuple[Truth, Truth]) -> None:
+    assert all_of(pair) is min(pair, key=ORDER.index)
+    assert any_of(pair) is max(pair, key=ORDER.index)
+
+
+def test_kleene_not_mirrors_the_order() -> None:
+    assert [negate(value) for value in ORDER] == ORDER[::-1]
+
+
+def test_nothing_is_true_of_all_and_false_of_any() -> None:
+    assert all_of([]) is True
+    assert any_of([]) is False
+
+
+@pytest.mark.parametrize(
+    ("signal", "at", "level", "expected"),
+    [
+        (OFF, 100, 0.5, False),
+        (OFF, 100, 0.6, True),
+        (Signal(last=True, at=100, known=True), 200, 0.5, True),
+        (Signal(last=True, at=100, known=True), 200, 0.4, False),
+        (Signal(last=True, at=100, known=False), 800, 0.5, True),
+        (Signal(last=True, at=100, known=False), 801, 0.5, False),
+    ],
+    ids=["off below", "off at enter", "on between", "on below exit", "on, just remembered", "on, forgotten"],
+)
+def test_hysteresis(signal: Signal, at: int, level: float, *, expected: bool) -> None:
+    assert reads_true(signal, level, at=at, enter=0.6, exit_=0.45, hold=700) is expected
+
+
+def test_false_time_stands_still_while_unknown_and_ends_with_true() -> None:
+    signal = advance(OFF, 0, True, 700)
+    signal = advance(signal, 100, False, 700)
+    signal = advance(signal, 300, None, 700)
+    assert (signal.false_ms, held(signal, 900, 700)) == (200, 0)
+    signal = advance(signal, 1000, False, 700)
+    assert false_at(signal, 300, 700) == 1100
+    signal = advance(signal, 1100, False, 700)
+    assert (signal.false_ms, signal.known_ms) == (300, 400)
+    assert advance(signal, 1150, True, 700) == Signal(last=True, at=1150, known=True)
+
+
+def test_a_silent_signal_is_false_for_no_longer_than_it_holds() -> None:
+    signal = advance(OFF, 0, False, 700)
+    assert false_at(signal, 700, 700) == 700
+    assert false_at(signal, 701, 700) is None
+    assert advance(signal, 5000, None, 700).false_ms == 700
