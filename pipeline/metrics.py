@@ -46,7 +46,7 @@ class Reading:
 READINGS = (
     Reading(
         "mien_frames_total",
-        "Frames read from the camera.",
+        "Pictures picked for analysis.",
         ("camera",),
         lambda status: _each(status, lambda camera: camera.frames),
     ),

@@ -34,6 +34,14 @@ SEVERITY_STYLES = {
     Severity.WARNING: "yellow",
     Severity.CRITICAL: "bold red",
 }
+REASONS = {
+    "small": "too small",
+    "turned": "turned away",
+    "dark": "too dark",
+    "bright": "too bright",
+    "flat": "no contrast",
+}
+"""Words for the reasons of `operators.quality` that don't speak for themselves."""
 LINES_EVERY_S = 10.0
 """How often each camera gets a plain line while nothing happens."""
 SHOWN_EXPLANATIONS = 5
@@ -249,8 +257,8 @@ def _sights(camera: CameraStatus) -> Iterator[str]:
         if label != UNKNOWN:
             yield f"the face on {camera.camera_id}{size} shows {label}"
         else:
-            reasons = ", ".join(camera.reasons[number]) if number < len(camera.reasons) else ""
-            why = reasons or "too small, turned, blurred or dark"
+            reasons = camera.reasons[number] if number < len(camera.reasons) else ()
+            why = ", ".join(REASONS.get(reason, reason) for reason in reasons) or "too small, turned, blurred or dark"
             yield f"the face on {camera.camera_id}{size} can't be read: {why}"
 
 
