@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from operators.records import Alert, Clock, FaceTrack, Observation, Scope, Severity, Status
@@ -38,6 +39,9 @@ def resolved(firing: Alert) -> Alert:
     return replace(firing, seq=firing.seq + 1, status=Status.RESOLVED, reason="condition", ts=later, ends_at=later)
 
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+"""For laws on a busy machine: what they check has nothing to do with time."""
+
 names = st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1, max_size=12)
 times = st.integers(0, 4_000_000_000_000).map(lambda ms: ms / 1000)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -58,7 +62,7 @@ alerts = st.builds(
     fired_at=st.none() | times,
     ends_at=st.none() | times,
     labels=st.dictionaries(names, st.text(max_size=40), max_size=4),
-    annotations=st.dictionaries(names, st.text(max_size=1000), max_size=3),
+    annotations=st.dictionaries(names, st.text(max_size=40) | st.just("iVBORw0KGgo" * 900), max_size=3),
     evidence=st.dictionaries(names, st.floats(), max_size=6),
 )
 

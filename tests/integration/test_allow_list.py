@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from connectors.jsonl import JsonlSettings, JsonlSink
@@ -27,7 +27,7 @@ from operators.records import Alert, Clock, FaceTrack, Observation, Status
 from operators.rules.evaluator import RuleEvaluator
 from operators.rules.rule import Predicate, Rule
 from pipeline.delivery import Delivery
-from tests.alerts import FEAR, alert, alerts, observations
+from tests.alerts import FEAR, alert, alerts, observations, patient
 from tests.hook_server import hook_server
 
 pytestmark = pytest.mark.integration
@@ -94,6 +94,7 @@ def check(document: Any, allowed: set[str]) -> None:
             assert isinstance(value, int | float), f"{path} is no figure"
 
 
+@patient
 @given(alerts)
 def test_any_alert_in_any_shape(record):
     check(json.loads(encode(presentable(record))), RECORD)
@@ -101,12 +102,13 @@ def test_any_alert_in_any_shape(record):
     check(payload([record, record]), MESSAGE)
 
 
+@patient
 @given(observations)
 def test_any_observation(record):
     check(observation_document(record), OBSERVATION)
 
 
-@settings(deadline=None, max_examples=15, phases=NO_SHRINK, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(patient, max_examples=15, phases=NO_SHRINK)
 @given(batch=st.lists(alerts, min_size=1, max_size=5))
 @example(batch=[replace(FEAR, labels={"zone": "line\u2028ends\x85that\rare\nnone"})])
 def test_any_alert_in_the_store_and_the_file(batch, tmp_path_factory):

@@ -16,11 +16,12 @@ from connectors.wire import decode, encode, presentable
 from operators.errors import SinkError
 from operators.records import Alert, Observation
 from pipeline.delivery import Worker
-from tests.alerts import FEAR, alert, alerts, observations
+from tests.alerts import FEAR, alert, alerts, observations, patient
 
 AGAIN = SinkError("later", retryable=True)
 
 
+@patient
 @given(alerts)
 def test_a_presentable_alert_survives_the_wire(record):
     shown = presentable(record)
@@ -29,6 +30,7 @@ def test_a_presentable_alert_survives_the_wire(record):
     assert all(math.isfinite(value) for value in shown.evidence.values())
 
 
+@patient
 @given(observations)
 def test_an_observation_survives_the_wire(record):
     assert decode(encode(record), Observation) == record
@@ -44,7 +46,7 @@ events = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(patient, max_examples=60)
 @given(events=events, failures=st.lists(st.sampled_from([None, AGAIN]), max_size=20))
 def test_every_sink_gets_every_alert_once_and_in_order(events, failures):
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +72,7 @@ def test_every_sink_gets_every_alert_once_and_in_order(events, failures):
         assert [sink.delivered for sink in sinks.values()] == [recorded, recorded]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(patient, max_examples=40)
 @given(cut=st.integers(0, 30), count=st.integers(1, 30))
 def test_a_replay_from_any_point_after_a_restart_changes_nothing(cut, count):
     history = [replace(FEAR, alert_id=f"a{number // 3}", seq=number % 3) for number in range(count)]
