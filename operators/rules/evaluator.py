@@ -7,7 +7,7 @@ records and the rules only: not on when records arrive, how they are batched, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from operators.records import Alert, FaceTrack, Gap, Observation, Scope, Tick, TrackEventKind
@@ -171,9 +171,11 @@ class _Run:
         first = len(self.journal.alerts)
         for plan in self.plans:
             slots = self.slots[plan.rule.id]
-            for key in [key for key, slot in slots.items() if slot.due <= now]:
+            due = [key for key, slot in slots.items() if slot.due <= now] if slots else ()
+            for key in due:
                 _put(slots, key, expire(plan, slots[key], now, self.journal))
-        self.journal.alerts[first:] = sorted(self.journal.alerts[first:], key=_when)
+        if len(self.journal.alerts) > first:
+            self.journal.alerts[first:] = sorted(self.journal.alerts[first:], key=_when)
         self.clock = max(self.clock, now)
 
     def books(self) -> dict[str, Book]:
@@ -223,11 +225,11 @@ class _Run:
                     self._read_zones(plan, observation.faces, ts)
                 case Scope.CAMERA:
                     level, face = plan.strongest(observation.faces)
-                    self._read(plan, "", level, face, zone="", ts=ts)
+                    self._read(plan, "", level, face, ts=ts)
 
     def _read_tracks(self, plan: Plan, faces: tuple[FaceTrack, ...], ts: int) -> None:
         for face in faces:
-            self._read(plan, face.track_id, plan.level(face), face, zone=_zone_of(face, plan.zones), ts=ts)
+            self._read(plan, face.track_id, plan.level(face), face, ts=ts)
         slots = self.slots[plan.rule.id]
         if slots:
             for key in slots.keys() - {face.track_id for face in faces}:
@@ -237,17 +239,16 @@ class _Run:
         zones = plan.zones or {*self.slots[plan.rule.id], *(zone for face in faces for zone in face.zones)}
         for zone in sorted(zones):
             level, face = plan.strongest(face for face in faces if zone in face.zones)
-            self._read(plan, zone, level, face, zone=zone, ts=ts)
+            self._read(plan, zone, level, face, ts=ts)
 
-    def _read(self, plan: Plan, key: str, level: float | None, face: FaceTrack | None, *, zone: str, ts: int) -> None:
+    def _read(self, plan: Plan, key: str, level: float | None, face: FaceTrack | None, *, ts: int) -> None:
         slots = self.slots[plan.rule.id]
         slot = slots.get(key)
         if level is None:
             if slot is not None:
                 _put(slots, key, unread(plan, slot, ts))
         elif slot is not None or level >= plan.enter:
-            reading = Reading(level, face, zone)
-            _put(slots, key, sample(plan, slot, reading, key=key, ts=ts, journal=self.journal))
+            _put(slots, key, sample(plan, slot, Reading(level, face), key=key, ts=ts, journal=self.journal))
 
     def _merge(self, track_id: str, into: str, ts: int) -> None:
         for plan in self.plans:
@@ -263,11 +264,6 @@ def _put(slots: dict[str, Slot], key: str, slot: Slot | None) -> None:
         slots.pop(key, None)
     else:
         slots[key] = slot
-
-
-def _zone_of(face: FaceTrack, zones: Iterable[str]) -> str:
-    """The zone an alert about a face names: the first it is in, among those that the rule looks at."""
-    return next((zone for zone in face.zones if not zones or zone in zones), "")
 
 
 def _when(alert: Alert) -> tuple[float, str, str, int]:

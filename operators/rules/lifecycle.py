@@ -52,11 +52,10 @@ NOTHING = Slot(OFF, None, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One readable sample of a scope: its level, the face that shows it most, and the zone it is in."""
+    """One readable sample of a scope: its level, and the face that shows it most, if there is one."""
 
     level: float
     face: FaceTrack | None
-    zone: str
 
 
 @dataclass(slots=True)
@@ -78,15 +77,14 @@ def sample(plan: Plan, slot: Slot | None, reading: Reading, *, key: str, ts: int
         episode = extend(alarm.episode, slot.signal, signal, level=reading.level, face=reading.face, hold=plan.max_gap)
         alarm = replace(alarm, episode=episode)
     elif value:
-        alarm = _open(plan, key, begin(ts, reading.level, reading.face), reading.zone)
+        zone = plan.zone(key, reading.face)
+        alarm = _open(plan, key, zone, begin(ts, reading.level, reading.face))
         journal.alerts.append(_transition(plan, alarm, Status.PENDING, reason="condition", ts=ts))
     if alarm is not None and value:
         if alarm.fired_at is not None:
             alarm = _escalate(plan, alarm, journal)
-        elif sustained.satisfied(plan, alarm.episode) and ts < slot.quiet_until:
-            alarm = replace(alarm, silenced=True)
         elif sustained.satisfied(plan, alarm.episode):
-            alarm = _fire(plan, alarm, journal)
+            alarm = replace(alarm, silenced=True) if ts < slot.quiet_until else _fire(plan, alarm, journal)
     return _slot(plan, signal, alarm, slot.quiet_until)
 
 
@@ -174,7 +172,7 @@ def _expire_once(plan: Plan, slot: Slot, journal: Journal) -> Slot | None:
     return _slot(plan, signal, alarm, quiet_until)
 
 
-def _open(plan: Plan, key: str, episode: Episode, zone: str) -> Alarm:
+def _open(plan: Plan, key: str, zone: str, episode: Episode) -> Alarm:
     identity = "\0".join((plan.rule.id, plan.version, plan.camera_id, key, str(episode.starts_at)))
     return Alarm(blake2b(identity.encode(), digest_size=10).hexdigest(), zone, plan.rule.severity, episode)
 

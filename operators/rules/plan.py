@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from operators.records import UNKNOWN, FaceTrack, Severity
+from operators.records import UNKNOWN, FaceTrack, Scope, Severity
 from operators.rules.rule import Rule, rule_version
 from operators.rules.template import Template
 
@@ -59,6 +59,16 @@ class Plan:
         if len(self.names) == 1:
             return scores.get(self.names[0])
         return max((scores[name] for name in self.names if name in scores), default=None)
+
+    def zone(self, key: str, face: FaceTrack | None) -> str:
+        """The zone an alert names: its own, or the first that its face is in among those the rule looks at."""
+        match self.rule.scope:
+            case Scope.ZONE:
+                return key
+            case Scope.TRACK if face is not None:
+                return next((zone for zone in face.zones if not self.zones or zone in self.zones), "")
+            case _:
+                return ""
 
     def strongest(self, faces: Iterable[FaceTrack]) -> tuple[float | None, FaceTrack | None]:
         """One level for many faces, and the face that shows it most; None if there are faces but none is readable."""
