@@ -1,6 +1,6 @@
 """The capture process of one camera and one connection: reads, decodes, picks, masks, hands over. Then it ends.
 
-`connectors.capture` starts it with the descriptor of one end of a socket pair as its argument. What it runs (FFmpeg, over
+`connectors.capture` starts it with the descriptor of one end of a socket pair as argument. What it runs (FFmpeg, over
 a network) can hang or crash, so it keeps nothing that matters and may be killed at any moment. The settings come
 through the socket and not as arguments, which everybody on the machine could read.
 

@@ -68,7 +68,8 @@ class StreamClock:
             self._anchor(received - pts if trusted is None else trusted - pts, received)
             return pts + (self._offset or 0.0)
         ts = pts + self._offset
-        if elapsed <= 0 or not received - MAX_LATE_S <= ts <= received + MAX_EARLY_S:
+        # Sliced key frames may come out as two pictures of one time: elapsed 0 is no jump.
+        if elapsed < 0 or not received - MAX_LATE_S <= ts <= received + MAX_EARLY_S:
             self._anchor(received - pts, received)
             self._probation = PROBATION
             return None

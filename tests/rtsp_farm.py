@@ -33,7 +33,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 ENCODE = (
     "{source} ! videoconvert ! videoscale ! videorate ! "
     "video/x-raw,format=I420,width={width},height={height},framerate={fps}/1,pixel-aspect-ratio=1/1 ! "
-    "x264enc speed-preset=ultrafast tune=zerolatency key-int-max={fps} bitrate=1000 ! "
+    "x264enc speed-preset=ultrafast tune=zerolatency sliced-threads=false threads=1 key-int-max={fps} bitrate=1000 ! "
     "h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=out sync=false"
 )
 SERVE = (
