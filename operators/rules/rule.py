@@ -6,10 +6,11 @@ that signal in time (`for`), and a life cycle (pending, firing, resolved, cooldo
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -250,6 +251,18 @@ def with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[s
 
 
 def rule_version(rule: Rule) -> str:
-    """Hash of everything in the rule that decides; the texts for people may change freely."""
-    content = {name: value for name, value in sorted(asdict(rule).items()) if name not in _ANNOTATIONS}
-    return blake2b(repr(content).encode(), digest_size=6).hexdigest()
+    """Hash of what was set and decides: texts for people, and fields added to the language later, change nothing."""
+    return blake2b(json.dumps(_content(rule), sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def _content(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_content(part) for part in value]
+    if not is_dataclass(value):
+        return value
+    names = [each.name for each in fields(value) if getattr(value, each.name) != _default(each)]
+    return {name: _content(getattr(value, name)) for name in names if name not in _ANNOTATIONS}
+
+
+def _default(of: Field[object]) -> object:
+    return of.default if of.default_factory is MISSING else of.default_factory()

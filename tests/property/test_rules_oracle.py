@@ -150,7 +150,7 @@ class Oracle:
     def tell(self, ts: int, status: str, reason: str) -> None:
         assert self.start is not None
         severity = self.severity.value
-        told = (ts, self.start, status, reason, severity, self.samples, int(self.silenced), round(self.covered, 9))
+        told = (ts, self.start, status, reason, severity, self.samples, int(self.silenced), round(self.covered, 6))
         self.told.append(told)
 
     def count(self, now: int) -> None:
@@ -172,7 +172,7 @@ def told(alert: Alert) -> Told:
         alert.severity.value,
         int(evidence["samples"]),
         int(evidence["suppressed"]),
-        round(evidence["coverage"], 9),
+        evidence["coverage"],
     )
 
 

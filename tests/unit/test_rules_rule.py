@@ -139,4 +139,10 @@ def test_the_version_covers_what_decides_and_no_texts() -> None:
     rule = Rule("a", FEAR, title="one")
     assert rule_version(replace(rule, title="two", summary="three")) == rule_version(rule)
     assert rule_version(replace(rule, for_=0.1)) != rule_version(rule)
+    assert rule_version(replace(rule, where=Where(zones=("desk",)))) != rule_version(rule)
     assert rule_version(replace(rule, when=replace(FEAR, enter=0.61))) != rule_version(rule)
+
+
+def test_a_field_at_its_default_is_no_part_of_the_version() -> None:
+    """So that a field which a later release adds changes no alert's id."""
+    assert rule_version(Rule("a", FEAR)) == "5a8102e16669"
