@@ -133,7 +133,7 @@ class Holes:
         if not self._interval:
             self._interval = step
             return 0
-        missing = round(step / self._interval) - 1 if step > 2.5 * self._interval else 0
+        missing = round(step / self._interval) - 1 if step > 1.75 * self._interval else 0
         # A camera that slows down for the night looks like holes at first: the rate follows, within some pictures.
         self._interval += 0.1 * (min(step, 4 * self._interval) - self._interval)
         return missing
