@@ -115,7 +115,7 @@ def estimate_pose(landmarks: Floats) -> Pose:
     left_eye, right_eye, nose, left_mouth, right_mouth = landmarks.astype(np.float64)
     eyes, mouth = (left_eye + right_eye) / 2, (left_mouth + right_mouth) / 2
     frame = np.column_stack([(right_eye - left_eye) / 2, mouth - eyes])
-    if abs(float(np.linalg.det(frame))) < 1e-6:
+    if not np.isfinite(landmarks).all() or abs(float(np.linalg.det(frame))) < 1e-6:
         return Pose(np.inf, np.inf)
     across, down = np.linalg.solve(frame, nose - eyes)
     return Pose(yaw=abs(float(across)), pitch=2 * abs(float(down) - _LEVEL_NOSE))

@@ -51,10 +51,11 @@ _SAME_PLACE = 1.0
 class Track:
     """One followed face: `mean (4, 2)`, `cov (4, 2, 2)` are value and velocity of each coordinate at the state's ts.
 
-    `xyxy (4,)` is the box at `seen_ts`, when it was last detected. `heir_of` names a lost track at whose place this one
-    began.
+    `xyxy (4,)` is the box at `seen_ts`, when it was last detected. `number` counts
+    births; `heir_of` names a lost track at whose place this one began.
     """
 
+    number: int
     track_id: str
     first_ts: float
     born_ts: float
@@ -140,8 +141,8 @@ class Tracker:
         lost = {track.track_id: track for number, track in enumerate(tracks) if number not in rows}
         fresh = self._unexplained(detections, list(seen))
         births = {
-            row: self._begin(f"{prefix}-{state.born + n}", detections.xyxy[row], lost, now=now)
-            for n, row in enumerate(fresh)
+            row: self._begin(number, prefix, detections.xyxy[row], lost, now=now)
+            for number, row in enumerate(fresh, state.born)
         }
         events = [
             TrackEvent(TrackEventKind.LOST, tracks[i].track_id) for i in np.flatnonzero(in_sight) if i not in rows
@@ -192,7 +193,7 @@ class Tracker:
             free &= iou(detections.xyxy, detections.xyxy[matched]).max(axis=1) < self.merge_overlap
         return [int(row) for row in np.flatnonzero(free)]
 
-    def _begin(self, track_id: str, xyxy: Floats, lost: Mapping[str, Track], *, now: float) -> Track:
+    def _begin(self, number: int, prefix: str, xyxy: Floats, lost: Mapping[str, Track], *, now: float) -> Track:
         """A new track, remembering which lost one was last seen at this place and size."""
         measured = _measured(xyxy[None])
         unit = _units(measured)[0]
@@ -202,7 +203,7 @@ class Tracker:
         cov[:, 1, 1] = (_SPEED * unit) ** 2
         nearest = min(lost.values(), key=lambda track: _distance(track, measured[0]), default=None)
         heir_of = nearest.track_id if nearest and self._same_place(nearest, measured[0]) else None
-        return Track(track_id, now, now, now, mean, cov, xyxy, heir_of)
+        return Track(number, f"{prefix}-{number}", now, now, now, mean, cov, xyxy, heir_of)
 
     def _same_place(self, track: Track, measured: _Array) -> bool:
         growth = np.abs(_measured(track.xyxy[None])[0, 2:] - measured[2:]).max()
@@ -212,7 +213,7 @@ class Tracker:
         self, seen: dict[int, Track], since: Mapping[tuple[str, str], float], now: float
     ) -> tuple[dict[int, Track], Mapping[tuple[str, str], float], dict[str, str]]:
         """Drop the younger of two tracks that have been at one place for `merge_after`."""
-        rows = sorted(seen, key=lambda row: (seen[row].born_ts, row))
+        rows = sorted(seen, key=lambda row: seen[row].number)
         boxes = np.array([seen[row].xyxy for row in rows], np.float32).reshape(-1, 4)
         overlaps: dict[tuple[str, str], float] = {}
         merged: dict[str, str] = {}

@@ -72,12 +72,17 @@ def test_a_new_track_at_the_place_of_one_just_lost_is_reported_as_its_successor(
     assert tracked[-1].first_ts == (0,)
 
 
-def test_two_tracks_at_one_place_for_long_become_the_older_one():
+def test_two_tracks_at_one_place_for_long_become_one():
     meet = [(i / 5, found((100, 50), (160 - min(12 * i, 55), 50))) for i in range(12)]
     tracked = run(meet)
     merged = [event for each in tracked for event in kinds(each) if event[0] == "merged"]
     assert merged == [("merged", "cam-1-1", "cam-1-0")]
     assert tracked[-1].track_ids == ("cam-1-0",)
+
+
+def test_two_faces_side_by_side_stay_two():
+    tracked = run([(i / 5, found((100, 50), (115, 50))) for i in range(20)])
+    assert tracked[-1].track_ids == ("cam-1-0", "cam-1-1")
 
 
 @pytest.mark.parametrize("ts", [1.0, 0.9], ids=["duplicate", "a little backward"])
