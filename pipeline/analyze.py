@@ -14,7 +14,7 @@ from typing import BinaryIO
 from connectors.camera import StreamSettings
 from connectors.source import Source, open_source
 from connectors.timing import Pacer
-from connectors.wire import alert_document, observation_document, to_json
+from connectors.wire import alert_document, encode, observation_document
 from operators.errors import ConfigError, SinkError
 from operators.masks import Polygon, black_out
 from operators.records import UNKNOWN, Clock, Frame, Observation
@@ -133,6 +133,6 @@ def _writer(path: Path) -> BinaryIO:
 
 def _write(file: BinaryIO, documents: Iterator[dict[str, object]]) -> None:
     try:
-        file.writelines(to_json(document) + b"\n" for document in documents)
+        file.writelines(encode(document) + b"\n" for document in documents)
     except OSError as error:
         raise SinkError(f"can't write {file.name}: {error.strerror}", retryable=False) from error
