@@ -98,13 +98,13 @@ def load(
 ) -> Any:  # noqa: ANN401  # three protocols with nothing in common
     """Load a model, ready to be called: a Detector, Classifier or Enhancer, as its entry's `task` says.
 
-    Nothing is downloaded. Files are looked for in `mirror`, in the package, then in `folder`.
+    Nothing is downloaded. Files are looked for in `mirror`, beside this file or in the package, then in `folder`.
 
     Args:
         name: name or alias of the entry.
         device: cpu, cuda or tensorrt.
         threads: threads within one call of a network; 0 = one per core.
-        mirror: folder that holds copies of the registry's files.
+        mirror: folder with copies of some of the registry's files.
         folder: where `fetch` put files; None = `cache_folder()`.
         path: your own file in place of the registry's; its hash isn't pinned, so trust it before you name it.
         **options: fields of the model's options, such as `min_face_size` of a detector.
@@ -175,17 +175,22 @@ def _download(url: str, target: Path, progress: Progress) -> None:
             for chunk in response.iter_bytes(_CHUNK):
                 out.write(chunk)
                 progress(out.tell(), total)
+    except httpx.HTTPStatusError as error:
+        raise _undelivered(url, f"the server answered {error.response.status_code}") from error
     except httpx.HTTPError as error:
-        raise ModelError(f"{url} can't be downloaded: {error}; on a machine without network, use a mirror") from error
+        raise _undelivered(url, str(error)) from error
+
+
+def _undelivered(url: str, why: str) -> ModelError:
+    return ModelError(f"{url} can't be downloaded: {why}; on a machine without network, use a mirror")
 
 
 def _places(entry: Entry, file: str, mirror: Path | str | None, folder: Path | str | None) -> list[Path]:
     """Where a file may be, in the order to look."""
-    if mirror is not None:
-        return [Path(mirror) / file]
+    first = [Path(mirror) / file] if mirror is not None else []
     if entry.package is not None:
-        return [_package_folder(entry.package) / entry.folder / file]
-    return [_HERE / "weights" / file, (Path(folder) if folder is not None else cache_folder()) / file]
+        return [*first, _package_folder(entry.package) / entry.folder / file]
+    return [*first, _HERE / "weights" / file, (Path(folder) if folder is not None else cache_folder()) / file]
 
 
 def _locate(entry: Entry, file: str, mirror: Path | str | None, folder: Path | str | None) -> Path:
@@ -193,10 +198,9 @@ def _locate(entry: Entry, file: str, mirror: Path | str | None, folder: Path | s
     for place in places:
         if place.is_file():
             return place
-    looked = " and ".join(str(place) for place in places)
-    raise ModelError(
-        f"{entry.name} needs the file {file}, which is not at {looked}: run `mien models fetch {entry.name}`"
-    )
+    looked = ", nor at ".join(str(place) for place in places)
+    how = f"run `mien models fetch {entry.name}`" if file in entry.urls else f"get it from {entry.source}, use a mirror"
+    raise ModelError(f"{entry.name} needs the file {file}, which is not at {looked}: {how}")
 
 
 def _package_folder(package: str) -> Path:

@@ -7,6 +7,8 @@ there are, and ONNX Runtime is imported when the first session is made.
 from __future__ import annotations
 
 import importlib
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,7 @@ from operators.records import Floats
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
-__all__ = ["DEVICES", "Session"]
+__all__ = ["DEVICES", "Session", "kernel_seconds"]
 
 DEVICES = {
     "cpu": ("CPUExecutionProvider",),
@@ -61,8 +63,33 @@ class Session:
 
     def __call__(self, batch: NDArray[np.generic], /) -> list[Floats]:
         """Run the network on one batch."""
+        start = time.thread_time()
         results: list[Floats] = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+        _spent.add(time.thread_time() - start)
         return results
+
+
+class _Stopwatch:
+    """A sum of seconds that threads may add to."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, seconds: float) -> None:
+        with self._lock:
+            self.seconds += seconds
+
+
+_spent = _Stopwatch()
+
+
+def kernel_seconds() -> float:
+    """CPU seconds that callers of networks have spent in them since this process began.
+
+    All of the work with `threads=1`; with more, what the runtime's own threads did is not in it.
+    """
+    return _spent.seconds
 
 
 def _runtime() -> ModuleType:

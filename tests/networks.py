@@ -1,0 +1,37 @@
+"""Tiny ONNX networks with the signatures of the real ones and seeded random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+
+def expression_network(seed: int = 1) -> bytes:
+    """Input `faces (n, 1, 48, 48)`; logits `ferplus (n, 8)` and `fer2013 (n, 7)`: one dense layer each."""
+    rng = np.random.default_rng(seed)
+    weights, nodes = [], [helper.make_node("Flatten", ["faces"], ["flat"])]
+    for name, classes in (("ferplus", 8), ("fer2013", 7)):
+        weights.append(numpy_helper.from_array(rng.normal(0, 0.1, (48 * 48, classes)).astype(np.float32), f"w_{name}"))
+        nodes.append(helper.make_node("MatMul", ["flat", f"w_{name}"], [name]))
+    return _serialise(nodes, ("faces", ["n", 1, 48, 48]), [("ferplus", ["n", 8]), ("fer2013", ["n", 7])], weights)
+
+
+def upscaling_network(scale: int) -> bytes:
+    """Input `x (n, 3, h, w)`; output `y`, every pixel repeated `scale` times."""
+    scales = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales")
+    resize = helper.make_node(
+        "Resize", ["x", "", "scales"], ["y"], coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
+    return _serialise([resize], ("x", ["n", 3, "h", "w"]), [("y", ["n", 3, "h4", "w4"])], [scales])
+
+
+Shape = tuple[str, Sequence[int | str]]
+
+
+def _serialise(nodes: list, source: Shape, results: Sequence[Shape], weights: list) -> bytes:
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (source, *results)]
+    graph = helper.make_graph(nodes, "test", tensors[:1], tensors[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from models.expression import SIDE, ExpressionClassifier, ExpressionOptions, probabilities, to_face
+from models.registry import load
+from models.session import Session
+from operators.errors import ModelError
+from tests.networks import expression_network
+
+LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+RNG = np.random.default_rng(3)
+LOGITS = RNG.normal(0, 2, (6, 8)).astype(np.float32)
+PRIORS = (0.4, 0.3, 0.1, 0.05, 0.05, 0.05, 0.04, 0.01)
+
+
+def crops(*sizes: tuple[int, int]) -> list[np.ndarray]:
+    return [RNG.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+
+
+def classifier(**options: object) -> ExpressionClassifier:
+    session = Session(expression_network(), outputs=["ferplus"])
+    return ExpressionClassifier(session, LABELS, ExpressionOptions(**options))
+
+
+def test_probabilities_of_faces_of_any_size() -> None:
+    probs = classifier()(crops((48, 48), (9, 30), (200, 100), (1, 1)))
+    assert probs.shape == (4, 8)
+    assert probs.dtype == np.float32
+    np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
+    assert (probs >= 0).all()
+
+
+def test_no_faces() -> None:
+    probs = classifier()([])
+    assert probs.shape == (0, 8)
+    assert probs.dtype == np.float32
+
+
+@pytest.mark.parametrize("tta", ["none", "flip"])
+def test_a_batch_is_the_same_as_one_by_one(tta: str) -> None:
+    some = crops(*[(side, side + 3) for side in range(20, 31)])
+    whole, split = classifier(tta=tta), classifier(tta=tta, max_batch=4)
+    single = np.concatenate([whole([crop]) for crop in some])
+    np.testing.assert_allclose(whole(some), single, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(split(some), single, rtol=1e-5, atol=1e-6)
+
+
+def test_flip_averaging_does_not_see_left_and_right() -> None:
+    (crop,) = crops((48, 48))
+    mirrored = np.ascontiguousarray(crop[:, ::-1])
+    assert not np.allclose(classifier()([crop]), classifier()([mirrored]))
+    both = classifier(tta="flip")
+    np.testing.assert_allclose(both([crop]), both([mirrored]), rtol=1e-5, atol=1e-6)
+
+
+def test_a_grey_picture_of_the_right_size_is_read_as_it_is() -> None:
+    grey = RNG.integers(0, 256, (SIDE, SIDE), np.uint8)
+    face = to_face(np.repeat(grey[..., None], 3, axis=2))
+    np.testing.assert_allclose(face[0] * 255, grey, atol=1e-3)
+
+
+def test_colour_is_red_green_blue() -> None:
+    red = np.zeros((48, 48, 3), np.uint8)
+    red[..., 0] = 255
+    assert to_face(red).mean() == pytest.approx(0.299, abs=0.01)
+
+
+def test_large_faces_are_averaged_not_sampled() -> None:
+    board = np.tile(np.array([[0, 255], [255, 0]], np.uint8), (96, 96))
+    face = to_face(np.repeat(board[..., None], 3, axis=2))
+    np.testing.assert_allclose(face, 0.5, atol=0.01)
+
+
+def test_small_faces_are_interpolated() -> None:
+    face = to_face(np.repeat(np.array([[0, 255]], np.uint8)[..., None], 3, axis=2))
+    assert len(np.unique(face)) > 10
+
+
+@pytest.mark.parametrize(
+    "crop",
+    [np.zeros((48, 48), np.uint8), np.zeros((48, 48, 3), np.float32), np.zeros((0, 5, 3), np.uint8)],
+    ids=["no colour axis", "not bytes", "no pixel"],
+)
+def test_what_is_not_a_crop(crop: np.ndarray) -> None:
+    with pytest.raises(ModelError, match="a crop should be"):
+        classifier()([crop])
+
+
+def test_softmax() -> None:
+    expected = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probabilities(LOGITS, ExpressionOptions()), expected, rtol=1e-5)
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    probs = probabilities(np.array([[1e4, 0, -1e4]], np.float32), ExpressionOptions())
+    np.testing.assert_allclose(probs, [[1, 0, 0]], atol=1e-6)
+
+
+def test_temperature_softens_and_keeps_the_order() -> None:
+    sharp, soft = (probabilities(LOGITS, ExpressionOptions(temperature=t)) for t in (1.0, 3.0))
+    assert (soft.max(axis=1) < sharp.max(axis=1)).all()
+    np.testing.assert_array_equal(np.argsort(soft), np.argsort(sharp))
+
+
+def test_full_prior_correction_is_bayes_rule() -> None:
+    plain = probabilities(LOGITS, ExpressionOptions())
+    expected = plain / np.array(PRIORS)
+    corrected = probabilities(LOGITS, ExpressionOptions(tau=1, priors=PRIORS))
+    np.testing.assert_allclose(corrected, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_priors_alone_change_nothing() -> None:
+    plain, given = probabilities(LOGITS, ExpressionOptions()), probabilities(LOGITS, ExpressionOptions(priors=PRIORS))
+    np.testing.assert_array_equal(plain, given)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0}, "temperature must be above 0, got 0"),
+        ({"tau": -0.1}, "tau must be 0 or more"),
+        ({"tau": 0.5}, "tau needs priors"),
+        ({"priors": (0.5, 0.0)}, "priors must be above 0"),
+        ({"tta": "crop"}, "tta must be none or flip, got 'crop'"),
+        ({"max_batch": 0}, "max_batch must be 1 or more"),
+    ],
+)
+def test_bad_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ExpressionOptions(**options)
+
+
+def test_priors_of_another_model() -> None:
+    with pytest.raises(ModelError, match="expected 8 priors, one per label, got 2"):
+        classifier(priors=(0.5, 0.5))
+
+
+@pytest.mark.parametrize(("name", "count"), [("expression", 8), ("expression-fer2013", 7)])
+def test_both_heads_from_one_file(tmp_path: Path, name: str, count: int) -> None:
+    file = tmp_path / "own.onnx"
+    file.write_bytes(expression_network())
+    model = load(name, path=file, tau=0.5)
+    assert len(model.labels) == count
+    assert model(crops((20, 20), (60, 60))).shape == (2, count)
+    assert model.provider == "CPUExecutionProvider"
+
+
+def test_resize_is_the_one_of_training() -> None:
+    """Training shrinks with INTER_AREA and enlarges with INTER_LINEAR; another filter costs accuracy."""
+    small = RNG.integers(0, 256, (20, 20), np.uint8)
+    expected = cv2.resize(small, (48, 48), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(to_face(np.repeat(small[..., None], 3, axis=2))[0] * 255, expected, atol=1e-3)
