@@ -56,11 +56,11 @@ def _distribution(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
     return kept / np.maximum(kept.sum(1, keepdims=True), 1)
 
 
-def sampling_weights(faces: Faces) -> NDArray[np.float64]:
-    """Square-root inverse frequency of the FER+ majority class."""
+def sampling_weights(faces: Faces, balance: float) -> NDArray[np.float64]:
+    """Inverse frequency of the FER+ majority class to the power of `balance`: 0 as it is, 0.5 square root, 1 uniform."""
     majority = faces.votes.argmax(1)
     counts = np.bincount(majority, minlength=len(FERPLUS))
-    return (1 / np.sqrt(np.maximum(counts, 1)))[majority]
+    return (np.maximum(counts, 1.0) ** -balance)[majority]
 
 
 def augment(image: Grey, rng: np.random.Generator, *, degrade_share: float) -> Grey:

@@ -33,6 +33,8 @@ class Recipe:
     name: str
     seed: int
     epochs: int
+    stop_after: int
+    balance: float
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -89,8 +91,8 @@ def accuracy(model: nn.Module, faces: Faces) -> tuple[float, float]:
     return float((ferplus == faces.votes.argmax(1))[usable].mean()), float((fer2013 == faces.label7).mean())
 
 
-def train(recipe: Recipe, data: Path, out: Path) -> None:
-    """Run or resume a training; the averaged weights are the result."""
+def train(recipe: Recipe, data: Path, out: Path, *, init: Path | None = None) -> None:
+    """Run or resume a training, from the averaged weights of run `init` if given; the averaged weights are the result."""
     torch.manual_seed(recipe.seed)
     training, public = load_faces(data)
     model: nn.Module = SEResNet().to(memory_format=torch.channels_last)
@@ -100,7 +102,9 @@ def train(recipe: Recipe, data: Path, out: Path) -> None:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps, recipe))
     parts = {"model": model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
     first = _resume(out / "checkpoint.pt", parts)
-    for epoch in range(first, recipe.epochs):
+    if first == 0 and init is not None:
+        _begin_from(init, model, averaged)
+    for epoch in range(first, recipe.stop_after):
         started = time.monotonic()
         loss = _epoch(model, averaged, optimizer, schedule, _loader(training, recipe, epoch), recipe)
         ferplus, fer2013 = accuracy(averaged.module, public)
@@ -137,7 +141,7 @@ def _epoch(
 
 def _loader(faces: Faces, recipe: Recipe, epoch: int) -> DataLoader[tuple[Tensor, Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(recipe.seed + epoch)
-    sampler = WeightedRandomSampler(sampling_weights(faces).tolist(), len(faces), generator=generator)
+    sampler = WeightedRandomSampler(sampling_weights(faces, recipe.balance).tolist(), len(faces), generator=generator)
     return DataLoader(
         Augmented(faces, recipe),
         recipe.batch_size,
@@ -171,6 +175,13 @@ def _resume(path: Path, parts: dict[str, Any]) -> int:
     return int(saved["epoch"])
 
 
+def _begin_from(run: Path, model: nn.Module, averaged: AveragedModel) -> None:
+    saved = torch.load(run / "checkpoint.pt", weights_only=True)["averaged"]
+    weights = {key.removeprefix("module."): value for key, value in saved.items() if key != "n_averaged"}
+    model.load_state_dict(weights)
+    averaged.module.load_state_dict(weights)
+
+
 def _save(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
@@ -191,8 +202,9 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, help="a YAML file of models/training/recipes/")
     parser.add_argument("--data", type=Path, required=True, help="fer2013plus npz file")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
+    parser.add_argument("--init", type=Path, help="folder of a finished run to begin from")
     arguments = parser.parse_args()
-    train(Recipe.read(arguments.recipe), arguments.data, arguments.out)
+    train(Recipe.read(arguments.recipe), arguments.data, arguments.out, init=arguments.init)
 
 
 if __name__ == "__main__":
