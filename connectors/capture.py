@@ -74,7 +74,7 @@ class Captures:
     def __init__(self, cameras: Mapping[str, StreamSettings], *, backoff: Backoff | None = None) -> None:
         self._feeds = {name: _Feed(name, settings, backoff or Backoff()) for name, settings in cameras.items()}
         self._news = threading.Condition()
-        self._stopping = False
+        self._stopping = self._crashed = False
         self._woken, self._waker = Pipe(duplex=False)
         self._thread = threading.Thread(target=self._run, name="captures", daemon=True)
 
@@ -89,6 +89,8 @@ class Captures:
         that ends it. Empty after the timeout, or when there will be nothing any more.
         """
         with self._news:
+            if self._crashed:
+                raise RuntimeError("the capture thread died: the reason is on stderr")
             self._news.wait_for(lambda: self._over or any(feed.mailbox for feed in self._feeds.values()), timeout_s)
             waiting = sorted((feed for feed in self._feeds.values() if feed.mailbox), key=lambda feed: feed.since)
             return [item for feed in waiting[:limit] for item in feed.mailbox.take()]
@@ -142,6 +144,7 @@ class Captures:
                     self._news.notify_all()
         finally:
             with self._news:
+                self._crashed = not self._stopping
                 self._stopping = True
                 for feed in self._feeds.values():
                     feed.stop()

@@ -121,6 +121,7 @@ class VideoSource:
 
 
 def _open(settings: StreamSettings) -> av.container.InputContainer:
+    started = time.monotonic()
     try:
         return av.open(
             settings.address().removeprefix("file://"),
@@ -129,7 +130,12 @@ def _open(settings: StreamSettings) -> av.container.InputContainer:
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, OSError) as error:
-        raise _source_error(error, settings) from None  # the original holds the address with its password
+        # The original error is not chained: it holds the address with its password.
+        if time.monotonic() - started >= settings.open_timeout:  # FFmpeg then says "invalid data", among others
+            raise SourceError(
+                f"cannot open {settings.shown}: no answer in {settings.open_timeout:g} s", cause=Cause.TIMEOUT
+            ) from None
+        raise _source_error(error, settings) from None
 
 
 def _options(settings: StreamSettings) -> dict[str, str]:

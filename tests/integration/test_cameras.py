@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from farm import Farm, as_mp4, require_rtsp_server
+from tests.farm import Farm, as_mp4, require_rtsp_server
 from pydantic import SecretStr
 
 from connectors.camera import Backoff, State, StreamSettings
@@ -117,7 +117,8 @@ def test_rtsp_is_read_in_sender_time(farm: Farm, transport: str) -> None:
         assert 0.05 < float(np.median(steps)) < 0.15, "10 of the camera's 25 pictures a second"
 
 
-def test_a_password_of_special_characters_needs_no_escaping(clip: str) -> None:
+def test_a_password_of_special_characters_needs_no_escaping(clip: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     with Farm({"door": {"clip": clip, "password": PASSWORD}}) as farm:
         apart = camera(farm.urls["door"], username="admin", password=SecretStr(PASSWORD))
         within = camera(farm.urls["door"].replace("://", f"://admin:{PASSWORD}@"))
@@ -129,7 +130,9 @@ def test_a_password_of_special_characters_needs_no_escaping(clip: str) -> None:
             assert "guess" not in str(all_three.status("wrong"))
         report = "\n".join(lines(examine(wrong, seconds=1)))
         assert "authenticate" in report
-        assert "guess" not in report
+        assert "guess" not in report + caplog.text
+        assert PASSWORD not in caplog.text
+        assert "cause=auth" in caplog.text
 
 
 def test_a_wrong_path_is_not_found(farm: Farm) -> None:
