@@ -40,7 +40,7 @@ def checked_polygon(points: Sequence[Sequence[float]]) -> Polygon:
 def black_out(image: Image, masks: Sequence[Polygon]) -> Image:
     """A copy of the image with the polygons, their edges included, painted black; the image itself without masks.
 
-    A pixel that a mask touches is black: better one pixel too many than one of what must not be seen.
+    A pixel that a mask touches is black, and so may be the next two: better that than one that must not be seen.
     """
     if not masks:
         return image
@@ -49,7 +49,8 @@ def black_out(image: Image, masks: Sequence[Polygon]) -> Image:
         corners = [_to_pixels(polygon, image)]
         # One by one: a shared fillPoly call would leave the overlap of two masks unpainted.
         cv2.fillPoly(painted, corners, (0, 0, 0), shift=_SUBPIXEL_BITS)
-        cv2.polylines(painted, corners, isClosed=True, color=(0, 0, 0), shift=_SUBPIXEL_BITS)
+        # OpenCV rounds slanted edges and leaves some pixels unpainted whose centre is inside: a thick outline covers them.
+        cv2.polylines(painted, corners, isClosed=True, color=(0, 0, 0), thickness=3, shift=_SUBPIXEL_BITS)
     return painted
 
 

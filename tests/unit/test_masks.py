@@ -25,7 +25,7 @@ def test_black_out_covers_the_polygon_and_leaves_the_rest_and_the_input():
     image = np.full((40, 60, 3), 200, np.uint8)
     masked = black_out(image, [LEFT_HALF])
     assert not masked[:, :30].any()
-    assert (masked[:, 32:] == 200).all()
+    assert (masked[:, 33:] == 200).all()
     assert (image == 200).all()
 
 
