@@ -9,6 +9,7 @@ One connection behind one lock: appends are rare (alerts, not frames), and the r
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import math
 import sqlite3
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from connectors.sink import NOTIFIED
 from connectors.wire import decode, encode, presentable
@@ -114,6 +115,7 @@ class Store:
         self._clock = clock
         self._lock = threading.Lock()
         self._pruned_at = -math.inf
+        self._claim: BinaryIO | None = None
         with self._translated():
             self._connection = sqlite3.connect(
                 settings.path,
@@ -126,6 +128,21 @@ class Store:
         except SinkError:
             self._connection.close()
             raise
+
+    def claim(self) -> None:
+        """Make this the one pipeline that runs on the store, until `close`; two would deliver every alert twice.
+
+        Raises SinkError where another process has claimed it. Reading needs no claim.
+        """
+        self._claim = self._path.open("rb")  # flock and SQLite's own locks don't see each other
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._claim.close()
+            raise SinkError(
+                f"another mien runs on the store {self._path}: stop it, or name another file under store.path",
+                retryable=False,
+            ) from error
 
     def append(self, alerts: Sequence[Alert], states: Mapping[str, bytes] | None = None) -> int:
         """Record transitions and the rule states they left behind, both or neither; return how many were new.
@@ -227,6 +244,8 @@ class Store:
         """Close the file; every later call raises SinkError."""
         with self._lock:
             self._connection.close()
+        if self._claim is not None:
+            self._claim.close()
 
     def _prepare(self) -> None:
         """Check that the file is ours and sound, and create the tables in a new one."""

@@ -59,6 +59,7 @@ class LocalPipeline:
         self._analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
         self._store = Store(settings.store)
         self._parts.callback(self._store.close)
+        self._store.claim()
         self._delivery = Delivery(self._store, build_sinks(settings))
         self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
         self._captures = Captures({name: camera for name, camera in settings.cameras.items() if camera.enabled})

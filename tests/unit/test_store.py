@@ -231,3 +231,14 @@ def test_a_closed_store_says_so(store):
 def test_a_retention_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least 1m"):
         StoreSettings(retention=1.0)
+
+
+def test_one_pipeline_at_a_time_runs_on_a_store(store, path):
+    store.claim()
+    second = Store(StoreSettings(path=path))
+    with pytest.raises(SinkError, match="another mien runs"):
+        second.claim()
+    assert second.states() == {}, "reading needs no claim"
+    store.close()
+    second.claim()
+    second.close()
