@@ -90,19 +90,26 @@ def put(data: Value, location: Sequence[str | int], value: object) -> None:
 
 def read_yaml(path: Path) -> Document:
     """Read a file whose top is a mapping; raises ConfigError with file, line and column."""
-    text = _read_text(path)
-    try:
-        tree = YAML(typ="rt", pure=True).load(text)
-    except MarkedYAMLError as error:
-        line, column = _mark(error)
-        raise ConfigError(f"{path}:{line}:{column}: {_reason(error, text)}") from None
-    except YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {_QUOTED.sub('', str(error)).splitlines()[0]}") from None
+    tree, problem = _parse(_read_text(path), path)
+    if problem:  # not raised where it was caught: the parser's own error quotes the file
+        raise ConfigError(problem)
     if tree is None:
         raise ConfigError(f"{path}: the file is empty")
     if not isinstance(tree, CommentedMap):
-        raise ConfigError(f"{path}:1:1: expected `key: value` lines at the top of the file, got {_kind(tree)}")
-    return Document(path, _plain(tree, path, (1, 1)), tree)
+        kind = "a list" if isinstance(tree, list) else "a single value"
+        raise ConfigError(f"{path}:1:1: expected `key: value` lines at the top of the file, got {kind}")
+    return Document(path, _plain(tree, path, _TOP), tree)
+
+
+def _parse(text: str, path: Path) -> tuple[Value, str]:
+    """The tree, or None and what is wrong."""
+    try:
+        return YAML(typ="rt", pure=True).load(text), ""
+    except MarkedYAMLError as error:
+        line, column = _mark(error)
+        return None, f"{path}:{line}:{column}: {_reason(error, text)}"
+    except YAMLError as error:
+        return None, f"{path}: not YAML: {_QUOTED.sub('', str(error)).splitlines()[0]}"
 
 
 def _read_text(path: Path) -> str:
@@ -166,7 +173,3 @@ def _plain(node: Value, path: Path, position: Position) -> Value:
 
 def _position(zero_based: Sequence[int]) -> Position:
     return zero_based[0] + 1, zero_based[1] + 1
-
-
-def _kind(node: object) -> str:
-    return "a list" if isinstance(node, list) else "a single value"

@@ -57,7 +57,7 @@ def _options(
 def main() -> int:
     """Run the command line; returns the exit status: 0, 1 failed, 2 wrong usage or configuration, 130 interrupted."""
     try:
-        app()
+        app(prog_name="mien")
     except SystemExit as ended:  # typer ends so, with its own status, also after wrong usage and Ctrl-C
         return int(ended.code or 0)
     except ConfigError as error:

@@ -31,7 +31,6 @@ def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None
     Example:  mien run -c mien.yaml --for 10m
     """
     from pipeline.local import run as run_local
-
     from pipeline.view import summary
 
     typer.echo(summary(run_local(_load(config), seconds=for_, plain=plain)))
@@ -53,7 +52,6 @@ def demo(
     """
     from pipeline.demo import demo as run_demo
     from pipeline.logs import set_up
-
     from pipeline.view import summary
 
     set_up()
