@@ -49,7 +49,7 @@ def black_out(image: Image, masks: Sequence[Polygon]) -> Image:
         corners = [_to_pixels(polygon, image)]
         # One by one: a shared fillPoly call would leave the overlap of two masks unpainted.
         cv2.fillPoly(painted, corners, (0, 0, 0), shift=_SUBPIXEL_BITS)
-        # OpenCV rounds slanted edges and leaves some pixels unpainted whose centre is inside: a thick outline covers them.
+        # OpenCV rounds slanted edges and misses pixels whose centre is inside: a thick outline covers them.
         cv2.polylines(painted, corners, isClosed=True, color=(0, 0, 0), thickness=3, shift=_SUBPIXEL_BITS)
     return painted
 

@@ -137,7 +137,7 @@ class Tracker:
         tracks = _predict(state.tracks, now - state.ts)
         in_sight = np.array([track.seen_ts == state.ts for track in state.tracks], np.bool_)
         rows = self._match(tracks, in_sight, detections)
-        seen = {row: _correct(tracks[number], detections.xyxy[row], now) for number, row in rows.items()}
+        seen = _correct([tracks[number] for number in rows], list(rows.values()), detections.xyxy, now)
         lost = {track.track_id: track for number, track in enumerate(tracks) if number not in rows}
         fresh = self._unexplained(detections, list(seen))
         births = {
@@ -279,14 +279,21 @@ def _predict(tracks: tuple[Track, ...], dt: float) -> tuple[Track, ...]:
     return tuple(replace(track, mean=means[i], cov=covs[i]) for i, track in enumerate(tracks))
 
 
-def _correct(track: Track, xyxy: Floats, now: float) -> Track:
-    """The track after it was seen at `xyxy`."""
-    measured = _measured(xyxy[None])
-    spread = track.cov[:, 0, 0] + (_JITTER * _units(measured)[0]) ** 2
-    gain = track.cov[:, :, 0] / spread[:, None]
-    mean = track.mean + gain * (measured[0] - track.mean[:, 0])[:, None]
-    cov = track.cov - gain[:, :, None] * track.cov[:, None, 0, :]
-    return replace(track, seen_ts=now, mean=mean, cov=cov, xyxy=xyxy)
+def _correct(tracks: Sequence[Track], rows: Sequence[int], xyxy: Floats, now: float) -> dict[int, Track]:
+    """Row -> the track after it was seen at that row of `xyxy`."""
+    if not tracks:
+        return {}
+    measured = _measured(xyxy[rows])
+    means = np.stack([track.mean for track in tracks])
+    covs = np.stack([track.cov for track in tracks])
+    spread = covs[:, :, 0, 0] + (_JITTER * _units(measured)) ** 2
+    gain = covs[:, :, :, 0] / spread[:, :, None]
+    means = means + gain * (measured - means[:, :, 0])[:, :, None]
+    covs = covs - gain[:, :, :, None] * covs[:, :, None, 0, :]
+    return {
+        row: replace(track, seen_ts=now, mean=means[i], cov=covs[i], xyxy=xyxy[row])
+        for i, (row, track) in enumerate(zip(rows, tracks, strict=True))
+    }
 
 
 def _assign(cost: _Array) -> dict[int, int]:

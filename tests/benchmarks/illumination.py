@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/benchmarks/illumination.py ../shared
 
-Majority of the FER+ votes over the eight expressions is the truth; faces whose majority is `unknown` or no face are left
-out. Prints JSON: accuracy per light and setting. Switch a step on by default only if it helps dark or side-lit faces and
-costs nothing on clean ones.
+Majority of the FER+ votes over the eight expressions is the truth; faces whose majority is `unknown` or no face are
+left out. Prints JSON: accuracy per light and setting. Switch a step on by default only if it helps dark or side-lit
+faces and costs nothing on clean ones.
 """
 
 import argparse
@@ -57,10 +57,11 @@ def main() -> None:
     classifier = load(arguments.model)
     columns = [stem(name) for name in classifier.labels]
     expected = np.array([columns.index(stem(classes[truth[row]])) for row in rows])
+    images = archive["images"][rows]
     accuracy = {}
     for light, relight in LIGHTS.items():
         rng = np.random.default_rng(0)
-        faces = [to_rgb(relight(archive_row.astype(np.float64), rng)) for archive_row in archive["images"][rows]]
+        faces = [to_rgb(relight(face.astype(np.float64), rng)) for face in images]
         for name, setting in SETTINGS.items():
             guess = classify(classifier, [setting.normalise(face) for face in faces])
             accuracy.setdefault(light, {})[name] = round(float((guess == expected).mean()), 4)
