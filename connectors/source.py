@@ -60,7 +60,10 @@ class Source(Protocol):
 
 
 def open_source(settings: StreamSettings) -> Source:
-    """Open whatever `settings.url` names; raises SourceError with a classified cause."""
+    """Open whatever `settings.url` names; raises SourceError with a classified cause.
+
+    Files and directories give their pictures as fast as they are asked for, with `pts` in seconds from the start.
+    """
     opener = _OPENERS.get(settings.scheme)
     if opener is None:
         raise SourceError(

@@ -12,7 +12,6 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import av
@@ -24,7 +23,7 @@ from connectors.source import Facts, Picture
 from operators.errors import Cause, SourceError
 from operators.records import Image
 
-__all__ = ["VideoSource", "read_file"]
+__all__ = ["VideoSource"]
 
 _CAUSES: tuple[tuple[type[Exception] | tuple[type[Exception], ...], Cause], ...] = (
     ((av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError, av.error.PermissionError), Cause.AUTH),
@@ -38,15 +37,6 @@ _UDP_BUFFER = str(4 * 2**20)
 """Bytes the kernel holds for us: a key frame comes as one burst and must fit."""
 _CLOCKLESS = frozenset({"mpjpeg", "image2pipe", "mjpeg"})
 """Formats without time stamps, for which FFmpeg invents 25 pictures a second."""
-
-
-def read_file(path: Path) -> tuple[Facts, Iterator[Picture]]:
-    """All pictures of a file as fast as they are asked for; `pts` is seconds from its start, `Facts.frames` how many.
-
-    Raises SourceError, at once or in mid-file.
-    """
-    source = VideoSource(StreamSettings(str(path)))
-    return source.facts, iter(source)
 
 
 class VideoSource:

@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from tests.farm import Farm, as_mp4, require_rtsp_server
 from pydantic import SecretStr
 
 from connectors.camera import Backoff, State, StreamSettings
@@ -24,6 +23,7 @@ from connectors.capture import Captures, CaptureStatus
 from connectors.doctor import examine, lines
 from operators.errors import Cause
 from operators.records import Clock, Frame, Gap, GapReason
+from tests.farm import Farm, as_mp4, require_rtsp_server
 
 pytestmark = pytest.mark.integration
 
@@ -240,12 +240,14 @@ def test_two_of_five_lose_nothing_while_three_misbehave(clip: str) -> None:
 
 
 @contextmanager
-def mjpeg(pictures: list[bytes], *, fps: float) -> Iterator[str]:
+def mjpeg(pictures: list[bytes], *, fps: float, code: int = 200) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(code)
             self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
             self.end_headers()
+            if not pictures:
+                return
             try:
                 for count in range(10_000):
                     data = pictures[count % len(pictures)]
@@ -273,6 +275,12 @@ def test_mjpeg_over_http_is_read_in_receive_time() -> None:
         assert door.frames()[-1].clock is Clock.RECEIVE
         steps = np.diff([frame.ts for frame in door.frames()])
         assert 0.15 < float(np.median(steps)) < 0.4
+
+
+@pytest.mark.parametrize(("code", "cause"), [(401, Cause.AUTH), (404, Cause.NOT_FOUND), (503, Cause.NETWORK)])
+def test_http_says_why_it_refuses(code: int, cause: Cause) -> None:
+    with mjpeg([], fps=1, code=code) as url, watching(door=camera(url)) as door:
+        door.until(lambda: door.status().cause is cause)
 
 
 def test_the_doctor_finds_a_healthy_camera_healthy(farm: Farm) -> None:

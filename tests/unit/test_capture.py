@@ -19,7 +19,6 @@ import pytest
 from connectors.camera import Backoff, State, StreamSettings
 from connectors.capture import Captures
 from connectors.source import open_source
-from connectors.video import read_file
 from operators.errors import Cause, SourceError
 from operators.records import Clock, Frame, Gap, GapReason
 
@@ -63,10 +62,10 @@ def wait_for(captures: Captures, state: State, *, within_s: float = 20) -> None:
 
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
 def test_a_file_is_read_whole_as_fast_as_it_is_asked_for(tmp_path: Path, name: str) -> None:
-    facts, pictures = read_file(write_video(tmp_path / name))
-    read = list(pictures)
-    assert len(read) == 40
-    assert facts.frames in {0, 40}
+    source = open_source(StreamSettings(str(write_video(tmp_path / name))))
+    read = list(source)
+    source.close()
+    assert len(read) == source.facts.frames == 40
     assert read[0].pts == 0
     assert read[-1].pts == pytest.approx(1.95, abs=0.06)
     assert read[-1].rgb().shape == (48, 64, 3)
