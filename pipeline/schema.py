@@ -45,7 +45,7 @@ def _tidy(node: Value) -> Value:
     tidied = {key: _tidy(value) for key, value in node.items() if not (key == "title" and isinstance(value, str))}
     if is_duration(tidied) and isinstance(tidied.get("default"), float | int):
         tidied["default"] = format_duration(tidied["default"])
-    if "$ref" in tidied:
+    if "$ref" in tidied and isinstance(tidied.get("default"), dict):
         tidied.pop("default", None)  # the section's own keys have their defaults
     return tidied
 
