@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterable
+from types import TracebackType
 from typing import TextIO
 from urllib.parse import quote, quote_plus
 
 from pipeline.complaints import hide
 
 __all__ = ["Redaction", "set_up"]
+
+log = logging.getLogger(__name__)
 
 _QUIET = ("httpx", "httpcore")
 """Libraries that log every request with its full URL at INFO."""
@@ -56,6 +60,15 @@ def set_up(*, secrets: Iterable[str] = (), level: int = logging.INFO, stream: Te
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    sys.excepthook = _uncaught
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log what nobody caught: the interpreter's own traceback would show a secret as it is."""
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("stopped by an error that is a bug in mien", exc_info=(kind, error, trace))
 
 
 def _forms(secret: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import sys
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -19,12 +20,13 @@ OTHER = "hunter2"
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
     text = io.StringIO()
     set_up(secrets=[SECRET, OTHER], stream=text)
     yield text
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook = hook
 
 
 def leaks(text: str) -> bool:
@@ -65,6 +67,15 @@ def test_tracebacks_with_their_causes(stream: io.StringIO) -> None:
     assert "Traceback" in text
     assert "RuntimeError: bad password" in text
     assert not leaks(text)
+
+
+def test_an_error_that_nobody_caught(stream: io.StringIO) -> None:
+    try:
+        raises(RuntimeError(f"bad password {SECRET}"))
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+    assert "RuntimeError: bad password" in stream.getvalue()
+    assert not leaks(stream.getvalue())
 
 
 @pytest.mark.parametrize(
