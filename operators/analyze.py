@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 
 from operators.align import face_crop
-from operators.boxes import shorter_side
+from operators.boxes import longer_side
 from operators.enhance import EnhanceGate
 from operators.illumination import Illumination
 from operators.motion import MotionGate, MotionState
@@ -147,7 +147,7 @@ class Analyzer:
         return _Seen(frame, detections, tracked)
 
     def _crop(self, seen: _Seen) -> list[_Face]:
-        sides = shorter_side(seen.detections.xyxy)
+        sides = longer_side(seen.detections.xyxy)
         tracked = zip(seen.tracked.index.tolist(), seen.tracked.track_ids, seen.tracked.first_ts, strict=True)
         return [self._face(seen, row, track_id, first_ts, float(sides[row])) for row, track_id, first_ts in tracked]
 
@@ -206,7 +206,9 @@ class Analyzer:
         if state is not None:
             filters[face.track_id] = state
         readable = face.probs is not None and probs is not None
-        scores = dict(zip(self.classifier.labels, probs.tolist(), strict=True)) if readable and probs is not None else {}
+        scores = (
+            dict(zip(self.classifier.labels, probs.tolist(), strict=True)) if readable and probs is not None else {}
+        )
         left, top, right, bottom = seen.detections.xyxy[face.row].tolist()
         return FaceTrack(
             track_id=face.track_id,
@@ -228,8 +230,6 @@ def _again(now: dict[str, CameraState], frame: Frame) -> Observation:
     """Nothing moved: what was seen last is what is seen now."""
     state = now[frame.camera_id]
     last = state.last or Observation(frame.camera_id, frame.epoch, frame.seq, frame.ts, frame.clock)
-    again = replace(
-        last, epoch=frame.epoch, seq=frame.seq, ts=frame.ts, clock=frame.clock, events=(), reused=True
-    )
+    again = replace(last, epoch=frame.epoch, seq=frame.seq, ts=frame.ts, clock=frame.clock, events=(), reused=True)
     now[frame.camera_id] = replace(state, last=again)
     return again

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from operators.records import Floats
 
-__all__ = ["centre", "clip", "iou", "nms", "scale", "shorter_side", "size"]
+__all__ = ["centre", "clip", "iou", "nms", "scale", "longer_side", "size"]
 
 
 def centre(xyxy: Floats) -> Floats:
@@ -20,10 +20,10 @@ def size(xyxy: Floats) -> Floats:
     return xyxy[:, 2:] - xyxy[:, :2]
 
 
-def shorter_side(xyxy: Floats) -> Floats:
-    """`(n,)` the smaller of width and height."""
-    shorter: Floats = size(xyxy).min(axis=1)
-    return shorter
+def longer_side(xyxy: Floats) -> Floats:
+    """`(n,)` the larger of width and height."""
+    longer: Floats = size(xyxy).max(axis=1)
+    return longer
 
 
 def clip(xyxy: Floats, *, width: int, height: int) -> Floats:

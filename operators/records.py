@@ -91,9 +91,9 @@ class TrackEvent:
 class FaceTrack:
     """What is known of one face now. No pixels, no embedding; the id means nothing outside its stream.
 
-    `source_px` is the shorter side of the box in pixels of the source frame, before any upscaling. `scores` maps every
-    expression to its probability over time and is empty where the face can't be read; `reasons` then says why.
-    `intensity` is 1 - share of neutral.
+    `source_px` is the longer side of the box (as a rule the height) in pixels of the source frame, before any
+    upscaling. `scores` maps every expression to its probability over time and is empty where the face can't be read;
+    `reasons` then says why. `intensity` is 1 - share of neutral.
     """
 
     track_id: str

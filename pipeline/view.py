@@ -253,7 +253,7 @@ def _pending(status: Status) -> Iterator[Alert]:
 def _sights(camera: CameraStatus) -> Iterator[str]:
     """One sentence per face."""
     for number, label in enumerate(camera.labels):
-        size = f" is {camera.face_px[number]:.0f} px wide and" if number < len(camera.face_px) else ""
+        size = f" is {camera.face_px[number]:.0f} px high and" if number < len(camera.face_px) else ""
         if label != UNKNOWN:
             yield f"the face on {camera.camera_id}{size} shows {label}"
         else:

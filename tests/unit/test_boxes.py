@@ -44,4 +44,4 @@ def test_clip_scale_and_sides():
     assert boxes.clip(box, width=12, height=18).tolist() == [[0, 10, 12, 18]]
     assert boxes.scale(box, 2).tolist() == [[-15, 5, 25, 25]]
     assert boxes.centre(box).tolist() == [[5, 15]]
-    assert boxes.shorter_side(box).tolist() == [10]
+    assert boxes.longer_side(box).tolist() == [20]

@@ -111,8 +111,8 @@ def test_the_explanation_says_trouble_before_sights() -> None:
         "gate is backing off (auth): The camera refuses the account.",
         "hook doesn't take alerts: connection refused",
         "happiness-3s on smile is pending: it has not lasted long enough yet",
-        "the face on smile is 102 px wide and shows happiness",
-        "the face on smile is 14 px wide and can't be read: too small",
+        "the face on smile is 102 px high and shows happiness",
+        "the face on smile is 14 px high and can't be read: too small",
     ]
 
 
@@ -159,7 +159,7 @@ def test_a_terminal_is_given_back(settings: Settings) -> None:
     out = StringIO()
     with View(settings, console=Console(file=out, force_terminal=True, width=80, height=24)) as view:
         view.update(Status(1.0, (LIVE,)))
-    assert "102 px wide" in out.getvalue()
+    assert "102 px high" in out.getvalue()
     assert out.getvalue().index("\x1b[?1049h") < out.getvalue().index("\x1b[?1049l")
 
 
