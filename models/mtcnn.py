@@ -34,7 +34,8 @@ class MtcnnOptions:
     """What to look for, and how sure to be."""
 
     min_face_size: float = 20
-    """About the smallest face to look for, in pixels of the picture. Half the size is about four times the work."""
+    """Size of face, in pixels of the picture, at which the search starts; clear faces of half of it may be found too.
+    Half the size is about four times the work."""
     scale_factor: float = 0.709
     """Ratio of one step of the image pyramid to the next: larger is slower and misses less."""
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)

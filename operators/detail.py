@@ -1,8 +1,9 @@
 """Finding far faces: give the detector more pixels than the camera did.
 
 A detector misses faces of under about 12 pixels because its finest cell is 8 or 12 pixels wide, not because nothing is
-there to see. Both operators here are detectors around a detector; `docs/` and `tests/benchmarks/detect_wider.py` say
-what they gain and cost.
+there to see. Both operators here are detectors around a detector. On WIDER FACE at 640 pixels, YuNet finds .26 of the
+faces of 8-12 pixels in the frame as it is, .40 in the frame upscaled and .44 in tiles; of those above 48 pixels .93, .88
+and .93, since the frame is also seen as it is: tiles are the better default (`tests/benchmarks/detect_wider.py`).
 """
 
 from __future__ import annotations

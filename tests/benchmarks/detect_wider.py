@@ -68,7 +68,6 @@ def variants(mirror: Path, min_face_size: float) -> Mapping[str, Detector]:
         "yunet normal": yunet,
         "yunet upscaled": Upscaled(yunet),
         "yunet tiled": Tiled(yunet),
-        "yunet one tile": Tiled(yunet, tile=100_000),
     }
 
 
