@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 GRACE_S = 1.0
 """A reader keeps its deadlines itself; one that is so much later hangs, and is killed."""
 DOWN_EVERY_S = 1.0
+DOWN_MARGIN_S = 0.5
+"""A gap stays so far behind now: a picture on its way must not find its time already told."""
 WAKE_S = 0.25
 STOP_S = 2.0
 MESSAGES_A_TURN = 32
@@ -252,7 +254,7 @@ class _Feed:
         if self.state is State.STALLED and silence > max(self._settings.read_timeout, limit) + GRACE_S:
             self._fail(Cause.TIMEOUT, f"silent for {silence:.1f} s")
         if self.state not in (State.LIVE, State.STOPPED) and now >= self._down_at:
-            self._miss(GapReason.DOWN, time.time() - self._delay_s)
+            self._miss(GapReason.DOWN, time.time() - self._delay_s - DOWN_MARGIN_S)
             self._down_at = now + DOWN_EVERY_S
 
     def stop(self) -> None:

@@ -139,8 +139,15 @@ def _options(settings: StreamSettings) -> dict[str, str]:
 
 
 def _translated(packets: Iterator[av.Packet], settings: StreamSettings) -> Iterator[av.Packet]:
+    """The packets, with FFmpeg's errors as ours and the read deadline kept."""
+    asked = time.monotonic()
     try:
-        yield from packets
+        for packet in packets:
+            # At its deadline FFmpeg first gives what its parser still held: that is no sign of life.
+            if settings.live and time.monotonic() - asked >= settings.read_timeout:
+                raise SourceError(f"{settings.shown} was silent for {settings.read_timeout:g} s", cause=Cause.TIMEOUT)
+            yield packet
+            asked = time.monotonic()
     except (av.error.FFmpegError, OSError) as error:
         raise _source_error(error, settings) from None
 
