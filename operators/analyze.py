@@ -1,8 +1,8 @@
 """Analyzer: frames in, observations out. The composition of the stages with the models.
 
-motion -> detect -> track -> crop -> enhance -> classify -> conclude. A batch may hold frames of many cameras and several
-frames of one camera, in order: faces are classified together, while tracks and expressions over time advance frame by
-frame.
+motion -> detect -> track -> crop -> enhance -> classify -> conclude. A batch may hold frames of many cameras and
+several frames of one camera, in order: faces are classified together, while tracks and expressions over time advance
+frame by frame.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-
 
 from operators.align import face_crop
 from operators.boxes import longer_side

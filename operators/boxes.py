@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from operators.records import Floats
 
-__all__ = ["centre", "clip", "iou", "nms", "scale", "longer_side", "size"]
+__all__ = ["centre", "clip", "iou", "longer_side", "nms", "scale", "size"]
 
 
 def centre(xyxy: Floats) -> Floats:

@@ -2,8 +2,8 @@
 
 A detector misses faces of under about 12 pixels because its finest cell is 8 or 12 pixels wide, not because nothing is
 there to see. Both operators here are detectors around a detector. On WIDER FACE at 640 pixels, YuNet finds .26 of the
-faces of 8-12 pixels in the frame as it is, .40 in the frame upscaled and .44 in tiles; of those above 48 pixels .93, .88
-and .93, since the frame is also seen as it is: tiles are the better default (`tests/benchmarks/detect_wider.py`).
+faces of 8-12 pixels in the frame as it is, .40 in the frame upscaled and .44 in tiles; of those above 48 pixels .93,
+.88 and .93, since the frame is also seen as it is: tiles are the better default (`tests/benchmarks/detect_wider.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.boxes import nms
+from operators.boxes import nms, size
 from operators.ports import Detector
 from operators.records import Detections, Image
 
@@ -45,23 +45,23 @@ class Upscaled:
 class Tiled:
     """Detect in overlapping tiles, each `scale` times larger, and once in the frame as it is.
 
-    Memory is that of one tile whatever the frame's size. A face larger than the overlap may be cut by every tile: the
-    pass over the whole frame finds it.
+    Memory is that of one tile whatever the frame's size. A face larger than the overlap may be cut by every tile, so
+    tiles answer for smaller ones only, and the pass over the whole frame for the rest.
     """
 
     detector: Detector
     tile: int = 640
     """Longest side of a tile in pixels of the frame."""
     overlap: int = 64
-    """Pixels that neighbouring tiles share: the largest face that no tile may cut."""
+    """Pixels that neighbouring tiles share, and the largest face that is looked for in them."""
     scale: float = 2.0
     """How many times larger each tile becomes."""
 
     def __post_init__(self) -> None:
         if not self.scale >= 1:
             raise ValueError(f"scale must be 1 or more, got {self.scale}")
-        if not 0 <= self.overlap < self.tile:
-            raise ValueError(f"overlap must be at least 0 and below tile ({self.tile}), got {self.overlap}")
+        if not 1 <= self.overlap < self.tile:
+            raise ValueError(f"overlap must be at least 1 and below tile ({self.tile}), got {self.overlap}")
 
     def __call__(self, image: Image, /) -> Detections:
         """Find faces; boxes are in pixels of the image as given."""
@@ -71,21 +71,27 @@ class Tiled:
             for left, right in spans(width, tile=self.tile, overlap=self.overlap):
                 part = image[top:bottom, left:right]
                 seen = shrink(self.detector(enlarge(part, self.scale)), self.scale)
-                found.append(shift(seen, left, top))
+                found.append(shift(up_to(seen, self.overlap), left, top))
         return merge(found)
 
 
 def enlarge(image: Image, scale: float) -> Image:
     """The image `scale` times larger, by bilinear interpolation."""
     height, width = image.shape[:2]
-    size = (round(width * scale), round(height * scale))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+    shape = (round(width * scale), round(height * scale))
+    return np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def shrink(found: Detections, scale: float) -> Detections:
     """Detections of an enlarged image, in pixels of the image before."""
     factor = np.float32(1 / scale)
     return Detections(found.xyxy * factor, found.confidence, found.landmarks * factor)
+
+
+def up_to(found: Detections, pixels: float) -> Detections:
+    """The faces whose longer side is at most `pixels`."""
+    small = size(found.xyxy).max(axis=1) <= pixels
+    return Detections(found.xyxy[small], found.confidence[small], found.landmarks[small])
 
 
 def shift(found: Detections, left: int, top: int) -> Detections:

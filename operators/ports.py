@@ -35,14 +35,14 @@ class Classifier(Protocol):
 
 
 State = TypeVar("State")
-In = TypeVar("In", contravariant=True)
+In_contra = TypeVar("In_contra", contravariant=True)
 Out = TypeVar("Out")
 
 
-class Operator(Protocol[State, In, Out]):
+class Operator(Protocol[State, In_contra, Out]):
     """A stateful stage: never changes `state`, returns the next one; `None` is the start."""
 
-    def step(self, state: State | None, item: In, /) -> tuple[State, list[Out]]: ...
+    def step(self, state: State | None, item: In_contra, /) -> tuple[State, list[Out]]: ...
 
 
 class TemporalModel(Protocol[State]):

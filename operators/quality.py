@@ -80,8 +80,8 @@ class Gate:
     def assess(self, crop: Image, *, source_px: float, landmarks: Floats, confidence: float) -> Quality:
         """Quality of an upright crop `(h, w, 3)` at its own resolution.
 
-        `source_px` is the longer side of its box in the source frame, `landmarks (5, 2)` are in any scale and `confidence`
-        is the detector's. The score is the product of the parts, so each can only lower it.
+        `source_px` is the longer side of its box in the source frame, `landmarks (5, 2)` are in any scale and
+        `confidence` is the detector's. The score is the product of the parts, so each can only lower it.
         """
         pose = estimate_pose(landmarks)
         luma, contrast = exposure(crop)

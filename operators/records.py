@@ -144,7 +144,7 @@ class GapReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of time that is UNKNOWN to the rules, not FALSE. `frames` is how many were lost, where that is known."""
+    """A stretch of time that is UNKNOWN to the rules, not FALSE; `frames` were lost in it, where that is known."""
 
     camera_id: str
     from_ts: float

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,7 @@ from connectors.camera import StreamSettings
 from connectors.source import Source, open_source
 from connectors.timing import Pacer
 from connectors.wire import alert_document, encode, observation_document
-from operators.errors import ConfigError, SinkError
+from operators.errors import SinkError
 from operators.masks import Polygon, black_out
 from operators.records import UNKNOWN, Clock, Frame, Observation
 from pipeline.build import build_analyzer, build_evaluator, camera_view

@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 import time
@@ -100,12 +101,9 @@ def measure(bench: Bench, *, progress: Callable[[str], None] = lambda _: None) -
 
 def context(clip: Path) -> dict[str, str]:
     """Machine, commit and input of a measurement."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=Path(__file__).parent
-    )
     return {
         "mien": importlib.metadata.version("mien"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": _commit(),
         "machine": f"{platform.machine()} {_processor()} x{os.cpu_count()}, {platform.system()} {platform.release()}",
         "onnxruntime": importlib.metadata.version("onnxruntime"),
         "input": f"{clip.name} sha256:{hashlib.sha256(clip.read_bytes()).hexdigest()[:16]}",
@@ -218,6 +216,14 @@ def _result(
         p99_ms=float(p99),
         peak_rss_mb=peak,
     )
+
+
+def _commit() -> str:
+    git, here = shutil.which("git"), Path(__file__).parent
+    if git is None:
+        return "unknown"
+    asked = subprocess.run([git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=here)  # noqa: S603
+    return asked.stdout.strip() or "unknown"
 
 
 def _processor() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any
 
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.sink import Sink
@@ -12,10 +13,11 @@ from connectors.webhook import WebhookSettings, WebhookSink
 from models.registry import load
 from operators.analyze import Analyzer, CameraView, Stage, untimed
 from operators.detail import Upscaled
+from operators.ports import Detector
 from operators.records import Detections, Frame
 from operators.rules.evaluator import RuleEvaluator
 from pipeline.config import Settings
-from pipeline.sections import Camera, Models
+from pipeline.sections import Camera
 
 __all__ = ["build_analyzer", "build_evaluator", "build_sinks"]
 
@@ -27,13 +29,14 @@ def build_analyzer(
 ) -> Analyzer:
     """The stages with their models; `views` stand in for those of the configured cameras. Raises ModelError."""
     models, analysis = settings.models, settings.analysis
-    get = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
-    detector = get(models.detector.name, **_given(min_face_size=models.detector.min_face_size))
+    get: Callable[..., Any] = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
+    options = {} if models.detector.min_face_size is None else {"min_face_size": models.detector.min_face_size}
+    detector: Detector = get(models.detector.name, **options)
     return Analyzer(
         detector=detector,
         far_detector=Upscaled(detector),
         classifier=get(models.expression.name),
-        enhancer=_enhancer(models, get),
+        enhancer=None if models.enhancer is None else get(models.enhancer.name, path=models.enhancer.path),
         views=views if views is not None else {name: camera_view(camera) for name, camera in settings.cameras.items()},
         motion=analysis.motion,
         tracker=analysis.tracker,
@@ -70,13 +73,3 @@ def _sink(section: StdoutSettings | JsonlSettings | WebhookSettings) -> Sink:
             return JsonlSink(section)
         case WebhookSettings():
             return WebhookSink(section)
-
-
-def _enhancer(models: Models, get: Callable[..., object]) -> object | None:
-    section = models.enhancer
-    return None if section is None else get(section.name, **_given(path=section.path))
-
-
-def _given(**options: object) -> dict[str, object]:
-    """The options that were set."""
-    return {name: value for name, value in options.items() if value is not None}

@@ -30,7 +30,7 @@ from pipeline.evaluation import Evaluation, Record
 from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
 from pipeline.status import CameraStatus, Status
-from pipeline.view import View, summary
+from pipeline.view import View
 
 __all__ = ["LocalPipeline", "run"]
 

@@ -75,8 +75,8 @@ class Models:
     """Upscales small faces before they are read; off when absent."""
     device: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     """Where the networks run."""
-    threads: int = 0
-    """Threads within one call of a network; 0 means one per core."""
+    threads: int = 1
+    """Threads within one call of a network, 0 for one per core; 1 is best for several cameras, sharing the cores."""
     mirror: Path | None = None
     """Folder that holds copies of the registry's files, for machines that may not download."""
 

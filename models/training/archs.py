@@ -61,7 +61,9 @@ class SEResNet(nn.Module):
     Input `(n, 1, 48, 48)` float32 grey in [0, 1]; output two logit tensors `(n, 8)` and `(n, 7)`.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 64, 128, 192), blocks: Sequence[int] = (1, 2, 2, 1), drop: float = 0.3) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (32, 64, 128, 192), blocks: Sequence[int] = (1, 2, 2, 1), drop: float = 0.3
+    ) -> None:
         super().__init__()
         stem = 24
         layers: list[nn.Module] = [nn.Conv2d(1, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]

@@ -57,7 +57,7 @@ def _distribution(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def sampling_weights(faces: Faces, balance: float) -> NDArray[np.float64]:
-    """Inverse frequency of the FER+ majority class to the power of `balance`: 0 as it is, 0.5 square root, 1 uniform."""
+    """Inverse frequency of the FER+ majority class to the power of `balance`: 0 natural, 0.5 square root, 1 uniform."""
     majority = faces.votes.argmax(1)
     counts = np.bincount(majority, minlength=len(FERPLUS))
     return (np.maximum(counts, 1.0) ** -balance)[majority]

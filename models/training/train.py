@@ -92,7 +92,7 @@ def accuracy(model: nn.Module, faces: Faces) -> tuple[float, float]:
 
 
 def train(recipe: Recipe, data: Path, out: Path, *, init: Path | None = None) -> None:
-    """Run or resume a training, from the averaged weights of run `init` if given; the averaged weights are the result."""
+    """Run or resume a training, beginning at the result of run `init` if given. Its averaged weights are the result."""
     torch.manual_seed(recipe.seed)
     training, public = load_faces(data)
     model: nn.Module = SEResNet().to(memory_format=torch.channels_last)
@@ -100,28 +100,41 @@ def train(recipe: Recipe, data: Path, out: Path, *, init: Path | None = None) ->
     optimizer = torch.optim.AdamW(_groups(model, recipe.weight_decay), lr=recipe.learning_rate)
     steps = len(training) // recipe.batch_size
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / steps, recipe))
-    parts = {"model": model, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
-    first = _resume(out / "checkpoint.pt", parts)
+    run = _Run(model, averaged, optimizer, schedule)
+    first = _resume(out / "checkpoint.pt", run.parts())
     if first == 0 and init is not None:
         _begin_from(init, model, averaged)
     for epoch in range(first, recipe.stop_after):
         started = time.monotonic()
-        loss = _epoch(model, averaged, optimizer, schedule, _loader(training, recipe, epoch), recipe)
+        loss = _epoch(run, _loader(training, recipe, epoch), recipe)
         ferplus, fer2013 = accuracy(averaged.module, public)
-        row = {"epoch": epoch, "loss": loss, "ferplus": ferplus, "fer2013": fer2013, "seconds": time.monotonic() - started}
+        row = {
+            "epoch": epoch,
+            "loss": loss,
+            "ferplus": ferplus,
+            "fer2013": fer2013,
+            "seconds": time.monotonic() - started,
+        }
         print(" ".join(f"{key}={value:.4g}" for key, value in row.items()), flush=True)
         _log(out / "log.csv", row)
-        _save(out / "checkpoint.pt", {"epoch": epoch + 1, **{k: v.state_dict() for k, v in parts.items()}})
+        _save(out / "checkpoint.pt", {"epoch": epoch + 1, **{k: v.state_dict() for k, v in run.parts().items()}})
 
 
-def _epoch(
-    model: nn.Module,
-    averaged: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    batches: DataLoader[tuple[Tensor, Tensor, Tensor]],
-    recipe: Recipe,
-) -> float:
+@dataclass(slots=True)
+class _Run:
+    """What changes during a training; all of it is in the checkpoint."""
+
+    model: nn.Module
+    averaged: AveragedModel
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+
+    def parts(self) -> dict[str, Any]:
+        return {"model": self.model, "averaged": self.averaged, "optimizer": self.optimizer, "schedule": self.schedule}
+
+
+def _epoch(run: _Run, batches: DataLoader[tuple[Tensor, Tensor, Tensor]], recipe: Recipe) -> float:
+    model = run.model
     model.train()
     compiled = torch.compile(model)
     total = 0.0
@@ -129,12 +142,12 @@ def _epoch(
         with torch.autocast("cpu", torch.bfloat16):
             outputs = compiled(images.contiguous(memory_format=torch.channels_last))
         loss = loss_of(outputs, votes, label7, recipe)
-        optimizer.zero_grad()
+        run.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 2.0)
-        optimizer.step()
-        schedule.step()
-        averaged.update_parameters(model)
+        run.optimizer.step()
+        run.schedule.step()
+        run.averaged.update_parameters(model)
         total += loss.item()
     return total / len(batches)
 

@@ -1,7 +1,5 @@
 """`mien bench`."""
 
-# ruff: noqa: PLC0415  # heavy imports wait until their command runs: `mien --help` is instant
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`mien run`, `mien demo`, `mien analyze`."""
 
-# ruff: noqa: PLC0415  # heavy imports wait until their command runs: `mien --help` is instant
-
 from __future__ import annotations
 
 from pathlib import Path

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from connectors.memory import MemorySink
 from connectors.sink import RetryAfterError
 from connectors.store import Store, StoreSettings
-from connectors.webhook import WebhookSink, WebhookSettings
+from connectors.webhook import WebhookSettings, WebhookSink
 from operators.errors import SinkError
 from pipeline.delivery import Delivery, Worker
 from tests.alerts import FEAR, alert, resolved

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.jsonl import JsonlSink, JsonlSettings
+from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.wire import alert_document
 from operators.errors import SinkError
 from tests.alerts import FEAR, alert, resolved

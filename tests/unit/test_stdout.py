@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.stdout import StdoutSink, StdoutSettings
+from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.wire import alert_document
 from operators.errors import SinkError
 from tests.alerts import FEAR, resolved
