@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ class Result:
     p50_ms: float
     p95_ms: float
     p99_ms: float
-    peak_rss_mb: float
+    peak_mb: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def transcode(source: Path, target: Path, bench: Bench) -> None:
         stream.options = {"preset": "veryfast", "g": str(round(bench.fps)), "bf": "0"}
         for number, frame in enumerate(reader.decode(video=0)):
             scaled = frame.reformat(bench.width, bench.height, "yuv420p")
-            scaled.pts, scaled.time_base = number, 1 / stream.rate
+            scaled.pts, scaled.time_base = number, Fraction(1, round(bench.fps))
             writer.mux(stream.encode(scaled))
         writer.mux(stream.encode(None))
 
@@ -214,7 +215,7 @@ def _result(
         p50_ms=float(p50),
         p95_ms=float(p95),
         p99_ms=float(p99),
-        peak_rss_mb=peak,
+        peak_mb=peak,
     )
 
 

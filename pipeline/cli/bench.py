@@ -68,10 +68,17 @@ def bench(
 def _table(results: list[Result]) -> Table:
     from rich.table import Table
 
-    table = Table("cameras", "fps in", "analysed", "dropped", "p50 ms", "p95 ms", "p99 ms", "CPU cores", "MB", box=None)
+    columns = ("cameras", "fps in", "analysed", "dropped", "p50 ms", "p95 ms", "p99 ms")
+    cores = ("cores", "networks", "decoding", "other")
+    table = Table(*columns, *cores, "MB", box=None)
     for one in results:
         figures = (one.fps_in, one.fps_analysed, sum(one.dropped.values()), one.p50_ms, one.p95_ms, one.p99_ms)
+        shares = (one.cpu_kernels / one.cpu_total, one.cpu_decode / one.cpu_total, one.outside_share)
         table.add_row(
-            str(one.cameras), *(f"{n:.0f}" for n in figures), f"{one.cpu_total:.2f}", f"{one.peak_rss_mb:.0f}"
+            str(one.cameras),
+            *(f"{figure:.0f}" for figure in figures),
+            f"{one.cpu_total:.2f}",
+            *(f"{share:.0%}" for share in shares),
+            f"{one.peak_mb:.0f}",
         )
     return table
