@@ -40,6 +40,11 @@ class Evaluation:
             alerts += last
         return alerts
 
+    def late(self, camera_id: str) -> int:
+        """Records of a camera that came after their time had passed, and were not applied."""
+        state = self._states.get(camera_id)
+        return 0 if state is None else state.late
+
     def changed(self) -> dict[str, bytes]:
         """States that moved since the last call, encoded."""
         states = {camera: wire.encode(self._states[camera]) for camera in sorted(self._changed)}

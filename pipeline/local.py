@@ -132,7 +132,7 @@ class LocalPipeline:
 
     def _camera_status(self) -> Iterator[CameraStatus]:
         for camera_id, capture in self._captures.status().items():
-            yield self.recorder.camera_status(camera_id, capture)
+            yield self.recorder.camera_status(camera_id, capture, late=self._evaluation.late(camera_id))
 
 
 def _in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:

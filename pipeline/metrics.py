@@ -63,6 +63,24 @@ READINGS = (
         lambda status: _split(status, lambda camera: camera.drops),
     ),
     Reading(
+        "mien_frames_lost_total",
+        "Frames that never arrived from the camera, or arrived broken.",
+        ("camera",),
+        lambda status: _each(status, lambda camera: camera.lost),
+    ),
+    Reading(
+        "mien_records_late_total",
+        "Frames whose time had already passed for the rules.",
+        ("camera",),
+        lambda status: _each(status, lambda camera: camera.late),
+    ),
+    Reading(
+        "mien_camera_skew_seconds",
+        "The camera's clock minus ours; absent where the camera doesn't tell its time.",
+        ("camera",),
+        lambda status: _each(status, lambda camera: camera.skew_s),
+    ),
+    Reading(
         "mien_reconnects_total",
         "Times the camera had to be opened again, by cause.",
         ("camera", "cause"),

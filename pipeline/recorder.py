@@ -70,7 +70,7 @@ class Recorder:
         """Frames analysed so far, of all cameras."""
         return sum(camera.analysed for camera in self._cameras.values())
 
-    def camera_status(self, camera_id: str, capture: CaptureStatus) -> CameraStatus:
+    def camera_status(self, camera_id: str, capture: CaptureStatus, *, late: int) -> CameraStatus:
         """What capture and analysis know of one camera, together."""
         camera = self._cameras[camera_id]
         last = camera.last
@@ -80,6 +80,9 @@ class Recorder:
             state=str(capture.state),
             cause=str(capture.cause or ""),
             advice=capture.advice,
+            skew_s=capture.skew_s,
+            lost=capture.lost,
+            late=late,
             clock=str(capture.clock or ""),
             fps_in=capture.fps_in,
             fps_analysed=_rate(camera.times),

@@ -15,7 +15,8 @@ class CameraStatus:
     `state` is one of connecting, live, stalled, backing off, stopped; `cause` is set while it is not live. `drops`
     counts frames since the start by reason and `advice` is one plain sentence for a person, or empty. `labels`,
     `face_px` (`source_px` of the faces) and `reasons` (why a face can't be read, or empty) go together, face by face;
-    `frames` and `analysed` count since the start.
+    `frames`, `analysed`, `lost` (never arrived, or arrived broken) and `late` (came after their time had passed for the
+    rules) count since the start. `skew_s` is the camera's clock minus ours, where it tells its time.
     """
 
     camera_id: str
@@ -23,6 +24,7 @@ class CameraStatus:
     cause: str = ""
     advice: str = ""
     clock: str = ""
+    skew_s: float | None = None
     fps_in: float = 0.0
     fps_analysed: float = 0.0
     faces: int = 0
@@ -32,6 +34,8 @@ class CameraStatus:
     age_s: float | None = None
     frames: int = 0
     analysed: int = 0
+    lost: int = 0
+    late: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     reconnects: Mapping[str, int] = field(default_factory=dict)
 
