@@ -1,0 +1,87 @@
+"""Tests of pipeline/evaluation.py: rules over many cameras, restarts, clocks that are set back."""
+
+from __future__ import annotations
+
+import pytest
+
+from operators.records import Clock, FaceTrack, Gap, GapReason, Observation, Status, Tick
+from operators.rules import Predicate, Rule, RuleEvaluator
+from pipeline.evaluation import SET_BACK_S, Evaluation
+
+START = 1_800_000_000.0
+RULE = Rule(id="happy", when=Predicate(prob="happiness", enter=0.6, exit=0.45), for_=1.0, cooldown=0.0)
+
+
+def seen(camera_id: str, ts: float, happiness: float) -> Observation:
+    face = FaceTrack("t1", START, (0, 0, 40, 40), 0.9, 40, 0.9, label="happiness", scores={"happiness": happiness})
+    return Observation(camera_id, 1, round((ts - START) * 1000), ts, Clock.STREAM, (face,))
+
+
+def stretch(camera_id: str, start_s: float, end_s: float, happiness: float) -> list[Observation]:
+    count = round((end_s - start_s) * 10)
+    return [seen(camera_id, START + start_s + n / 10, happiness) for n in range(count)]
+
+
+def evaluation(saved: dict[str, bytes] | None = None) -> Evaluation:
+    return Evaluation(RuleEvaluator((RULE,)), saved)
+
+
+def outline(alerts: list) -> list[tuple[str, str, float]]:
+    return [(alert.camera_id, str(alert.status), round(alert.ts - START, 3)) for alert in alerts]
+
+
+def test_cameras_do_not_touch_each_other() -> None:
+    mixed = [record for pair in zip(stretch("a", 0, 3, 0.9), stretch("b", 0, 3, 0.1), strict=True) for record in pair]
+    assert outline(evaluation().feed(mixed)) == [("a", "pending", 0.0), ("a", "firing", 1.0)]
+
+
+@pytest.mark.parametrize("cut_s", [0.5, 1.0, 1.5, 3.5])
+def test_a_restart_from_the_saved_state_changes_nothing(cut_s: float) -> None:
+    records = [*stretch("a", 0, 3, 0.9), *stretch("a", 3, 6, 0.1)]
+    whole = evaluation().feed(records)
+    assert [alert.status for alert in whole] == [Status.PENDING, Status.FIRING, Status.RESOLVED]
+    cut = round(cut_s * 10)
+    first = evaluation()
+    before = first.feed(records[:cut])
+    assert before + evaluation(first.changed()).feed(records[cut:]) == whole
+
+
+def test_only_what_changed_is_saved() -> None:
+    rules = evaluation()
+    rules.feed([seen("a", START, 0.9), seen("b", START, 0.9)])
+    assert sorted(rules.changed()) == ["a", "b"]
+    rules.feed([seen("b", START + 0.1, 0.9)])
+    assert sorted(rules.changed()) == ["b"]
+    assert rules.changed() == {}
+
+
+def test_the_end_of_the_input_resolves_what_fires() -> None:
+    rules = evaluation()
+    rules.feed(stretch("a", 0, 2, 0.9))
+    assert [(alert.status, alert.reason) for alert in rules.flush()] == [(Status.RESOLVED, "lost")]
+
+
+def test_a_gap_and_a_tick_let_time_pass() -> None:
+    rules = evaluation()
+    rules.feed(stretch("a", 0, 2, 0.9))
+    assert rules.feed([Gap("a", START + 2, START + 3, GapReason.DOWN)]) == []
+    (ended,) = rules.feed([Tick("a", START + 10)])
+    assert (ended.status, ended.reason) == (Status.RESOLVED, "lost")
+
+
+def test_a_clock_set_back_ends_what_fires_and_the_rules_go_on() -> None:
+    rules = evaluation()
+    rules.feed(stretch("a", 0, 2, 0.9))
+    back = -7200.0
+    alerts = rules.feed(stretch("a", back, back + 2, 0.9))
+    assert [alert.status for alert in alerts] == [Status.RESOLVED, Status.PENDING, Status.FIRING]
+    assert alerts[2].ts == pytest.approx(START + back + 1)
+    assert rules.late("a") == 0
+
+
+def test_a_record_a_little_late_is_counted_not_applied() -> None:
+    rules = evaluation()
+    rules.feed(stretch("a", 0, 2, 0.1))
+    assert rules.feed([seen("a", START + 2 - SET_BACK_S / 2, 0.9)]) == []
+    assert rules.late("a") == 1
+    assert rules.late("never seen") == 0
