@@ -2,8 +2,8 @@
 
 A detector misses faces of under about 12 pixels because its finest cell is 8 or 12 pixels wide, not because nothing is
 there to see. Both operators here are detectors around a detector. On WIDER FACE at 416 pixels, YuNet finds .30 of the
-faces of 8-12 pixels in the frame as it is, .62 in the frame upscaled and .61 in tiles; of those of 24-48 pixels .85, .92
-and .92; of larger ones .88, .88 and .91, since `Tiled` also sees the frame as it is
+faces of 8-12 pixels in the frame as it is, .62 in the frame upscaled and .61 in tiles; of those of 24-48 pixels .85,
+.92 and .92; of larger ones .88, .88 and .91, since `Tiled` also sees the frame as it is
 (`tests/benchmarks/detect_wider.py`).
 """
 

@@ -3,9 +3,9 @@
 `python tests/benchmarks/detect_wider.py ../shared/data/wider100 --mirror ../shared/data/weights --json out.json`
 
 The pictures hold 416 pixels of detail across and are brought to their true proportions at each width first: above 416
-faces get larger without getting sharper, and upscaling gains less than it would on a camera's own pixels. A face counts in the bucket of its height in
-pixels of that picture; faces of other buckets are neither right nor wrong, and false alarms are those of the bucket's
-height (PASCAL VOC rules, every point of the curve).
+faces get larger without getting sharper, and upscaling gains less than it would on a camera's own pixels. A face counts
+in the bucket of its height in pixels of that picture; faces of other buckets are neither right nor wrong, and false
+alarms are those of the bucket's height (PASCAL VOC rules, every point of the curve).
 """
 
 from __future__ import annotations
