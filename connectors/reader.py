@@ -24,7 +24,8 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from connectors.camera import StreamSettings
-from connectors.source import Facts, Picture, Source, open_source
+from connectors.schemes import open_source
+from connectors.source import Facts, Picture, Source
 from connectors.stillness import Stillness, sample
 from connectors.timing import Holes, Pacer, Stamp, StreamClock
 from operators.errors import Cause, SourceError

@@ -1,18 +1,14 @@
-"""Where pictures come from. `open_source` picks the reader by the address."""
+"""What every source of pictures is; `connectors/schemes.py` opens one by its address."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
-from connectors.camera import StreamSettings
-from operators.errors import Cause, SourceError
 from operators.records import Image
 
-__all__ = ["Facts", "Picture", "Source", "open_source"]
+__all__ = ["Facts", "Picture", "Source"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,42 +53,3 @@ class Source(Protocol):
     def close(self) -> None:
         """Let go of whatever is open."""
         ...
-
-
-def open_source(settings: StreamSettings) -> Source:
-    """Open whatever `settings.url` names; raises SourceError with a classified cause.
-
-    Files and directories give their pictures as fast as they are asked for, with `pts` in seconds from the start.
-    """
-    opener = _OPENERS.get(settings.scheme)
-    if opener is None:
-        raise SourceError(
-            f"expected one of {', '.join(sorted(_OPENERS))}://, a file or a directory, got {settings.shown}",
-            cause=Cause.NOT_FOUND,
-        )
-    return opener(settings)
-
-
-# PyAV, OpenCV and the scene's drawing library load only where such a source is opened.
-def _video(settings: StreamSettings) -> Source:
-    from connectors.video import VideoSource  # noqa: PLC0415
-
-    return VideoSource(settings)
-
-
-def _path(settings: StreamSettings) -> Source:
-    from connectors.images import ImageSource  # noqa: PLC0415
-
-    folder = Path(settings.url.removeprefix("file://")).is_dir()
-    return ImageSource(settings) if folder else _video(settings)
-
-
-def _scene(settings: StreamSettings) -> Source:
-    from connectors.scene import SceneSource  # noqa: PLC0415
-
-    return SceneSource(settings)
-
-
-_OPENERS: Mapping[str, Callable[[StreamSettings], Source]] = MappingProxyType(
-    {"rtsp": _video, "rtsps": _video, "http": _video, "https": _video, "file": _path, "scene": _scene}
-)

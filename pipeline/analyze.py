@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from connectors.camera import StreamSettings
-from connectors.source import Source, open_source
+from connectors.schemes import open_source
+from connectors.source import Source
 from connectors.timing import Pacer
 from connectors.wire import alert_document, encode, observation_document
 from operators.errors import SinkError

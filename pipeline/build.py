@@ -12,7 +12,7 @@ from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.webhook import WebhookSettings, WebhookSink
 from models.registry import load
 from operators.analyze import Analyzer, CameraView, Stage, untimed
-from operators.detail import Upscaled
+from operators.detail import Tiled
 from operators.ports import Detector
 from operators.records import Detections, Frame
 from operators.rules.evaluator import RuleEvaluator
@@ -34,7 +34,7 @@ def build_analyzer(
     detector: Detector = get(models.detector.name, **options)
     return Analyzer(
         detector=detector,
-        far_detector=Upscaled(detector),
+        far_detector=Tiled(detector),
         classifier=get(models.expression.name),
         enhancer=None if models.enhancer is None else get(models.enhancer.name, path=models.enhancer.path),
         views=views if views is not None else {name: camera_view(camera) for name, camera in settings.cameras.items()},

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from operators.records import Scope
 from operators.rules import Rule
 from operators.units import format_duration
 from pipeline.complaints import PURPOSE, Complaint, nearest
+from pipeline.sections import Camera
 from pipeline.yaml_source import Location
-
-if TYPE_CHECKING:
-    from pipeline.config import Settings
 
 __all__ = ["EXPRESSIONS", "check"]
 
@@ -23,22 +20,24 @@ EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust"
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
-def check(settings: Settings) -> Iterator[Complaint]:
-    """Every mistake that only shows when sections are seen together."""
-    if not settings.purpose.strip():
+def check(
+    *, purpose: str, cameras: Mapping[str, Camera], rules: Sequence[Rule], sinks: Iterable[str]
+) -> Iterator[Complaint]:
+    """Every mistake that only shows when sections are seen together; `sinks` are their names."""
+    if not purpose.strip():
         yield Complaint(("purpose",), f"empty; {PURPOSE}")
-    yield from _cameras(settings)
-    yield from _twice(("rules",), "id", [rule.id for rule in settings.rules])
-    yield from _twice(("sinks",), "name", [sink.name for sink in settings.sinks])
-    for index, rule in enumerate(settings.rules):
-        yield from _rule(settings, rule, index)
+    yield from _cameras(cameras)
+    yield from _twice(("rules",), "id", [rule.id for rule in rules])
+    yield from _twice(("sinks",), "name", sinks)
+    for index, rule in enumerate(rules):
+        yield from _rule(cameras, rule, index)
 
 
-def _cameras(settings: Settings) -> Iterator[Complaint]:
-    if not settings.active_cameras:
-        text = "every camera has enabled: false" if settings.cameras else "no cameras"
+def _cameras(cameras: Mapping[str, Camera]) -> Iterator[Complaint]:
+    if not any(camera.enabled for camera in cameras.values()):
+        text = "every camera has enabled: false" if cameras else "no cameras"
         yield Complaint(("cameras",), f"{text}; at least one is needed", at_key=True)
-    for camera_id, camera in settings.cameras.items():
+    for camera_id, camera in cameras.items():
         for location, name in [(("cameras", camera_id), camera_id)] + [
             (("cameras", camera_id, "zones", zone), zone) for zone in camera.zones
         ]:
@@ -57,11 +56,11 @@ def _twice(section: tuple[str], key: str, names: Iterable[str]) -> Iterator[Comp
         seen.setdefault(name, index)
 
 
-def _rule(settings: Settings, rule: Rule, index: int) -> Iterator[Complaint]:
+def _rule(cameras: Mapping[str, Camera], rule: Rule, index: int) -> Iterator[Complaint]:
     at = ("rules", index)
-    yield from _known((*at, "where", "cameras"), rule.where.cameras, settings.cameras, "camera")
-    watched = [settings.cameras[name] for name in rule.where.cameras or settings.cameras if name in settings.cameras]
-    if set(rule.where.cameras) <= set(settings.cameras):
+    yield from _known((*at, "where", "cameras"), rule.where.cameras, cameras, "camera")
+    watched = [cameras[name] for name in rule.where.cameras or cameras if name in cameras]
+    if set(rule.where.cameras) <= set(cameras):
         yield from _zones(rule, {zone for camera in watched for zone in camera.zones}, at)
     key = "prob" if rule.when.prob else "prob_any"
     for unknown in _known((*at, "when", key), rule.when.expressions, EXPRESSIONS, "expression"):

@@ -272,7 +272,9 @@ def _validate(source: _Source) -> tuple[Settings | None, list[Complaint]]:
         settings = Settings(**source.data)
     except ValidationError as error:
         return None, complaints(error.errors(), json_schema(), source.merged())
-    return settings, list(check(settings))
+    sinks = [sink.name for sink in settings.sinks]
+    found = check(purpose=settings.purpose, cameras=settings.cameras, rules=settings.rules, sinks=sinks)
+    return settings, list(found)
 
 
 def _report(found: Sequence[Complaint], source: _Source) -> str:

@@ -18,7 +18,7 @@ import pytest
 
 from connectors.camera import Backoff, State, StreamSettings
 from connectors.capture import Captures
-from connectors.source import open_source
+from connectors.schemes import open_source
 from operators.errors import Cause, SourceError
 from operators.records import Clock, Frame, Gap, GapReason
 
@@ -158,7 +158,7 @@ def test_a_camera_that_is_not_there_lets_time_pass() -> None:
     with Captures({"door": StreamSettings("/no/such.mp4")}, backoff=Backoff(first=0.2, longest=0.4)) as captures:
         items: list[Frame | Gap] = []
         deadline = time.monotonic() + 20
-        while captures.status()["door"].reconnects.get("not_found", 0) < 2:
+        while not items or captures.status()["door"].reconnects.get("not_found", 0) < 2:
             assert time.monotonic() < deadline
             items += captures.take(1, 0.1)
     assert items
@@ -220,6 +220,9 @@ def test_the_longest_waiting_camera_comes_first(video: Path) -> None:
     with Captures(cameras) as captures:
         seen: list[str] = []
         deadline = time.monotonic() + 30
+        while not all(status.waiting for status in captures.status().values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
         while len(seen) < 12:
             assert time.monotonic() < deadline
             time.sleep(0.3)

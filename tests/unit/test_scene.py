@@ -8,7 +8,7 @@ import pytest
 
 from connectors.camera import StreamSettings
 from connectors.scene import FPS, LOOP_S, NAMES, face_px, load_figure, render
-from connectors.source import open_source
+from connectors.schemes import open_source
 from connectors.stillness import Stillness, sample
 from models.registry import load
 from operators.errors import SourceError
