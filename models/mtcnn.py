@@ -75,22 +75,25 @@ class Mtcnn:
 
     def _propose(self, image: Image) -> Floats:
         """P-Net at every scale: candidate squares `(n, 4)`."""
-        found = [self._scan(image, scale) for scale in pyramid(image.shape[:2], self.options)]
+        found, level = [], image
+        for scale in pyramid(image.shape[:2], self.options):
+            level = _resized(
+                level, image.shape[:2], scale
+            )  # from the level before: half the work of going back to the top
+            found.append(self._scan(level, image.shape[:2]))
         boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in found)])
         scores = np.concatenate([np.zeros(0, np.float32), *(scores for _, scores in found)])
         keep = suppress(boxes, scores, 0.7, limit=self.options.max_candidates)
         return squares(boxes[keep])
 
-    def _scan(self, image: Image, scale: float) -> tuple[Floats, Floats]:
-        height, width = image.shape[:2]
-        shape = (max(CELL, round(width * scale)), max(CELL, round(height * scale)))
-        small = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        offsets, scores = self._pnet(small[None])
+    def _scan(self, level: Image, shape: Sequence[int]) -> tuple[Floats, Floats]:
+        """Candidates in one level of the pyramid, in pixels of the picture of `shape`."""
+        offsets, scores = self._pnet(level[None])
         rows, columns = np.nonzero(scores[0] > self.options.thresholds[0])
         scores = scores[0, rows, columns]
         corner = np.stack([columns, rows], axis=1) * STRIDE
         cells = np.concatenate([corner, corner + CELL], axis=1) + offsets[0][:, rows, columns].T * CELL
-        ratio = np.array([width / shape[0], height / shape[1]] * 2)
+        ratio = np.array([shape[1] / level.shape[1], shape[0] / level.shape[0]] * 2)
         boxes = (cells * ratio).astype(np.float32)
         keep = suppress(boxes, scores, 0.5, limit=self.options.max_candidates)
         return boxes[keep], scores[keep]
@@ -112,6 +115,13 @@ class Mtcnn:
         boxes = adjust(boxes, offsets[sure])
         keep = _drop_nested(boxes, scores, 0.7)
         return Detections(boxes[keep], scores[keep], landmarks[keep].astype(np.float32))
+
+
+def _resized(level: Image, shape: Sequence[int], scale: float) -> Image:
+    width, height = (max(CELL, round(side * scale)) for side in (shape[1], shape[0]))
+    shrinks = width < level.shape[1]
+    resized = cv2.resize(level, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)
 
 
 def pyramid(shape: Sequence[int], options: MtcnnOptions) -> list[float]:
