@@ -29,8 +29,11 @@ from operators.units import Seconds
 __all__ = ["ADVICE", "TRANSITIONS", "Backoff", "Event", "State", "StreamSettings", "stall_limit"]
 
 NETWORK_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
+SCHEMES = NETWORK_SCHEMES | {"file", "scene"}
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://(.*)$", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?([/?]|$)", re.IGNORECASE)
+_NO_SCHEME = re.compile(r"[^/@]+:\d+(/|$)|[^/@]*:[^/@]*@")
+_SECOND_HOST = re.compile(r"@[^/@]+[:/]")
 _SECRET_PARAMETER = re.compile(r"((?:pass(?:word|wd)?|pwd|token|secret|key|auth)=)[^&;/]+", re.IGNORECASE)
 
 
@@ -71,12 +74,23 @@ class StreamSettings:
                 raise ValueError(f"{name} must be longer than 0s, got {getattr(self, name)}")
         for mask in self.masks:
             checked_polygon(mask)
+        self._check_address()
         url, username, password = _split_credentials(self.url.strip())
+        if password and _SECOND_HOST.search(url):
+            raise ValueError("url can be read in more than one way because of its @: give username and password apart")
         object.__setattr__(self, "url", url)
         if username and not self.username:
             object.__setattr__(self, "username", username)
         if password and self.password is None:
             object.__setattr__(self, "password", SecretStr(password))
+
+    def _check_address(self) -> None:
+        """Refuse what can't be opened anywhere. No message repeats the address: it may hold a password."""
+        if self.scheme not in SCHEMES:
+            known = ", ".join(f"{scheme}://" for scheme in sorted(SCHEMES))
+            raise ValueError(f"url begins with {self.scheme}://, expected a path or one of {known}")
+        if "://" not in self.url and _NO_SCHEME.match(self.url.strip()):
+            raise ValueError("url looks like an address without its protocol: begin it with rtsp:// or http://")
 
     @property
     def scheme(self) -> str:

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from connectors.camera import StreamSettings
 from connectors.source import Source
-from operators.errors import Cause, SourceError
 
 __all__ = ["open_source"]
 
@@ -18,13 +17,7 @@ def open_source(settings: StreamSettings) -> Source:
 
     Files and directories give their pictures as fast as they are asked for, with `pts` in seconds from the start.
     """
-    opener = _OPENERS.get(settings.scheme)
-    if opener is None:
-        raise SourceError(
-            f"expected one of {', '.join(sorted(_OPENERS))}://, a file or a directory, got {settings.shown}",
-            cause=Cause.NOT_FOUND,
-        )
-    return opener(settings)
+    return _OPENERS[settings.scheme](settings)
 
 
 # PyAV, OpenCV and the scene's drawing library load only where such a source is opened.

@@ -34,6 +34,22 @@ def test_credentials_move_out_of_the_address(url: str, clean: str, username: str
     assert (settings.password.get_secret_value() if settings.password else None) == password
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("rstp://admin:hush@cam/live", "begins with rstp://"),
+        ("10.0.0.5:554/live", "without its protocol"),
+        ("admin:hush@10.0.0.5/live", "without its protocol"),
+        ("rtsp://admin:p@hush/x@10.0.0.5:554/live", "more than one way"),
+        ("rtsp://admin:p@hush/x@cam/live", "more than one way"),
+    ],
+)
+def test_an_address_that_cannot_be_meant_is_refused_without_repeating_it(url: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as raised:
+        StreamSettings(url)
+    assert "hush" not in str(raised.value)
+
+
 def test_credentials_given_apart_are_encoded() -> None:
     settings = StreamSettings("rtsp://cam/live", username="me@home", password=SecretStr(NASTY))
     assert settings.address() == "rtsp://me%40home:p%40ss%3Aw%2Frd%23%25@cam/live"

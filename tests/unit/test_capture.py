@@ -152,11 +152,6 @@ def test_what_cannot_be_opened_says_why(tmp_path: Path, name: str, content: byte
     assert caught.value.cause is cause
 
 
-def test_an_unknown_scheme_says_which_are_known() -> None:
-    with pytest.raises(SourceError, match="expected one of file, http, https, rtsp, rtsps, scene://"):
-        open_source(StreamSettings("gopher://cam/x"))
-
-
 def test_a_camera_that_is_not_there_lets_time_pass() -> None:
     with Captures({"door": StreamSettings("/no/such.mp4")}, backoff=Backoff(first=0.2, longest=0.4)) as captures:
         items: list[Frame | Gap] = []
