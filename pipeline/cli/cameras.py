@@ -36,13 +36,15 @@ def check(
 
     Example:  mien cameras check lobby -c mien.yaml
     """
+    import logging
+
     from connectors.doctor import examine, lines
     from pipeline.complaints import nearest
     from pipeline.config import load_settings, secret_values
     from pipeline.logs import set_up
 
     settings = load_settings(config)
-    set_up(secrets=secret_values(settings))
+    set_up(secrets=secret_values(settings), level=logging.ERROR)  # the report says it all
     if name is not None and name not in settings.cameras:
         near = nearest(name, settings.cameras) or f"; there are: {', '.join(settings.cameras)}"
         raise ConfigError(f'{config}: no camera is called "{name}"{near}')
