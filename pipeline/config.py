@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _HINT = "Every key is explained in docs/configuration.md and by `mien config schema`."
+_SHELL_VARIABLE = re.compile(r"\$\{\w+\}")
 _RULES_FILE = ("version", "defaults", "rules")
 
 SinkSettings = Annotated[StdoutSettings | JsonlSettings | WebhookSettings, Field(discriminator="type")]
@@ -258,8 +260,11 @@ def _resolve_secrets(source: _Source) -> list[Complaint]:
     """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word."""
     found = []
     for location, value, nodes in list(walk(json_schema(), source.data)):
-        hidden = any(layer.name_of(location) for layer in source.layers)
-        if isinstance(value, dict) and any(map(is_secret, nodes)) and not hidden:
+        if not any(map(is_secret, nodes)) or any(layer.name_of(location) for layer in source.layers):
+            continue
+        if isinstance(value, str) and _SHELL_VARIABLE.fullmatch(value):
+            found.append(Complaint(location, "a YAML file doesn't fill in ${...}: write {env: NAME}"))
+        if isinstance(value, dict):
             try:
                 put(source.data, location, read_reference(value, os.environ, base=source.file.path.parent))
             except ValueError as error:

@@ -146,6 +146,12 @@ def _reason(error: MarkedYAMLError, text: str) -> str:
         return 'not YAML: a second ": " in one line; text that holds ": " must be in quotes'
     if "another document" in problem:
         return "a second document begins here; one file holds one configuration"
+    if "expected <block end>" in problem:
+        return "not YAML: this line is not indented like the lines above it that it belongs to"
+    if "cannot start any token" in problem:
+        return f"not YAML: text that begins with {rows[line - 1][column - 1]} must be in quotes"
+    if "expected ',' or" in problem:
+        return "not YAML: a comma or a closing bracket is missing before this place, maybe at the end of the line above"
     return f"not YAML: {_QUOTED.sub('', problem)}"
 
 

@@ -39,7 +39,7 @@ class Template:
             if match[0] in ("{{", "}}"):
                 literal += match[0][0]
             elif match[1] is None:
-                raise ValueError(f"expected braces in pairs in {text!r}; write {match[0] * 2} for a brace itself")
+                raise ValueError(f"expected braces in pairs in {text!r}; a brace itself is written {match[0] * 2}")
             else:
                 pieces.append((literal, *_field(match[1])))
                 literal = ""
