@@ -67,9 +67,8 @@ class WebhookSettings:
         except httpx.InvalidURL as error:
             raise ValueError(f"expected a URL such as https://example.org/hook: {error}") from None
         if url.scheme not in {"http", "https"} or not url.host:
-            raise ValueError(
-                f"expected a URL that starts with http:// or https:// and names a host, got {_shown(url) if url.host else 'none'}"
-            )
+            got = _shown(url) if url.host else "none"
+            raise ValueError(f"expected a url that starts with http:// or https:// and names a host, got {got}")
         if self.token is not None and not _fits_header(self.token.get_secret_value()):
             raise ValueError("expected a token of printable ASCII characters without blanks or line ends")
         if self.timeout <= 0:

@@ -32,6 +32,15 @@ Position = tuple[int, int]
 _TOP: Position = (1, 1)
 _QUOTED = re.compile(r"\s*(?:'[^' ]{2,}'|\"[^\"]{2,}\")")
 
+_PLAIN_WORDS = {
+    "undefined alias": "undefined alias; text that begins with * must be in quotes",
+    "mapping values": 'not YAML: a second ": " in one line; text that holds ": " must be in quotes',
+    "another document": "a second document begins here; one file holds one configuration",
+    "expected <block end>": "not YAML: this line is not indented like the lines above it that it belongs to",
+    "expected ',' or": "not YAML: a comma or a closing bracket is missing, maybe at the end of the line above",
+}
+"""What the parser says, and what it means to the one who wrote the file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -140,19 +149,10 @@ def _reason(error: MarkedYAMLError, text: str) -> str:
         return f"{key}: the key is there twice"
     if line <= len(rows) and "\t" in rows[line - 1][: column + 1]:
         return "a tab character; YAML is indented with spaces"
-    if "undefined alias" in problem:
-        return "undefined alias; text that begins with * must be in quotes"
-    if "mapping values" in problem:
-        return 'not YAML: a second ": " in one line; text that holds ": " must be in quotes'
-    if "another document" in problem:
-        return "a second document begins here; one file holds one configuration"
-    if "expected <block end>" in problem:
-        return "not YAML: this line is not indented like the lines above it that it belongs to"
     if "cannot start any token" in problem:
         return f"not YAML: text that begins with {rows[line - 1][column - 1]} must be in quotes"
-    if "expected ',' or" in problem:
-        return "not YAML: a comma or a closing bracket is missing before this place, maybe at the end of the line above"
-    return f"not YAML: {_QUOTED.sub('', problem)}"
+    plain = next((words for said, words in _PLAIN_WORDS.items() if said in problem), None)
+    return plain or f"not YAML: {_QUOTED.sub('', problem)}"
 
 
 def _plain(node: Value, path: Path, position: Position) -> Value:
