@@ -68,6 +68,7 @@ class LocalPipeline:
         self._latest: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
         self._analysis = ThreadPoolExecutor(1, thread_name_prefix="analysis")
         self._loop: Future[None] | None = None
+        self._last: Status | None = None
 
     def __enter__(self) -> LocalPipeline:
         self._delivery.start()
@@ -86,6 +87,7 @@ class LocalPipeline:
         self._workers.shutdown()
         self._delivery.accept((), self._evaluation.changed())
         self._delivery.stop(1.0)
+        self._last = self.status()
         self._parts.close()
         cut_off.cancel()
 
@@ -96,8 +98,8 @@ class LocalPipeline:
         return self._captures.finished
 
     def status(self) -> Status:
-        """What the pipeline can say about itself now; cheap enough to ask several times a second."""
-        return Status(
+        """What the pipeline can say about itself now, or at its end; cheap enough to ask several times a second."""
+        return self._last or Status(
             uptime_s=time.monotonic() - self._started,
             cameras=tuple(self._camera_status()),
             alerts=tuple(self._latest),
@@ -166,7 +168,7 @@ def run(settings: Settings, *, seconds: float | None = None, plain: bool = False
             status = pipeline.status()
             metrics.refresh(status)
             view.update(status)
-        return pipeline.status()
+    return pipeline.status()
 
 
 @contextmanager

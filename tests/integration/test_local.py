@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -98,6 +99,10 @@ def test_sigterm_ends_in_time_and_loses_no_alert(config: Path, tmp_path: Path) -
     assert delivered(tmp_path) == [row for row in statuses(tmp_path) if row[1] in ("firing", "resolved")]
     assert "happy" in output
     assert "Traceback" not in output
+    counts = re.search(r"smile: (\d+) frames in, (\d+) analysed, dropped: (.*)", output)
+    assert counts
+    frames, analysed = int(counts[1]), int(counts[2])
+    assert frames == analysed + sum(map(int, re.findall(r"\d+", counts[3])))
 
 
 def test_a_restart_goes_on_with_the_alert_that_fires(config: Path, tmp_path: Path) -> None:
