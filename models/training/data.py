@@ -23,11 +23,13 @@ class Faces:
     """One split.
 
     `images (n, 48, 48)`; `votes (n, 8)` float32 FER+ distribution, all zero where raters found no usable face;
-    `label7 (n,)` int64 FER2013 class; `group (n,)` exact-duplicate group.
+    `agreed (n,)` more than half of the votes are for one class; `label7 (n,)` int64 FER2013 class; `group (n,)`
+    exact-duplicate group.
     """
 
     images: Grey
     votes: NDArray[np.float32]
+    agreed: NDArray[np.bool_]
     label7: NDArray[np.int64]
     group: NDArray[np.int32]
 
@@ -35,25 +37,25 @@ class Faces:
         return len(self.images)
 
     def where(self, mask: NDArray[np.bool_]) -> Faces:
-        return Faces(self.images[mask], self.votes[mask], self.label7[mask], self.group[mask])
+        return Faces(self.images[mask], self.votes[mask], self.agreed[mask], self.label7[mask], self.group[mask])
 
 
 def load_faces(path: Path) -> tuple[Faces, Faces]:
     """Read the npz into (training, public test); training images that also occur in the test split are left out."""
     with np.load(path, allow_pickle=False) as data:
-        votes = _distribution(data["ferplus_votes"])
-        faces = Faces(data["images"], votes, data["label7"].astype(np.int64), data["dup_group"])
+        kept = np.where(data["ferplus_votes"] > 1, data["ferplus_votes"], 0).astype(np.float32)  # one vote is noise
+        agreed = kept.max(1) > 0.5 * kept.sum(1)
+        faces = Faces(data["images"], _distribution(kept), agreed, data["label7"].astype(np.int64), data["dup_group"])
         public = data["split"] == 1
     leaked = np.isin(faces.group, faces.group[public])
     return faces.where(~public & ~leaked), faces.where(public)
 
 
-def _distribution(votes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Normalised votes over the 8 classes: single votes are noise, and `unknown` / `NF` majorities are not faces."""
-    kept = np.where(votes > 1, votes, 0).astype(np.float32)
+def _distribution(kept: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Votes `(n, 10)` normalised over the 8 classes; `unknown` and `NF` majorities are not usable faces: all zero."""
     usable = kept[:, :8].max(1) > kept[:, 8:].max(1)
-    kept = kept[:, :8] * usable[:, None]
-    return kept / np.maximum(kept.sum(1, keepdims=True), 1)
+    votes = kept[:, :8] * usable[:, None]
+    return np.asarray(votes / np.maximum(votes.sum(1, keepdims=True), 1), np.float32)
 
 
 def sampling_weights(faces: Faces, balance: float) -> NDArray[np.float64]:

@@ -54,14 +54,21 @@ def shrink(image: Grey, side: int, quality: int | None) -> Grey:
 
 
 def evaluate(public: Faces) -> dict[str, object]:
-    """Both heads at 48 px, and the 8-class accuracy by face size and JPEG quality."""
+    """Both heads at 48 px, and the 8-class accuracy by face size and JPEG quality.
+
+    The FER+ majority protocol counts images on which more than half of the votes agree; `plurality` counts all whose
+    most frequent vote is one of the 8 classes.
+    """
     usable = public.votes.sum(1) > 0
     truth8 = public.votes.argmax(1)[usable]
+    agreed = public.agreed[usable]
     ferplus, fer2013 = load("expression"), load("expression-fer2013")
     if tuple(ferplus.labels) != FERPLUS or tuple(fer2013.labels) != FER2013:
         raise ValueError(f"label order of the registry differs: {ferplus.labels}, {fer2013.labels}")
+    probs8 = ferplus(_rgb(public.images[usable]))
     rows: dict[str, object] = {
-        "ferplus": report(FERPLUS, truth8, ferplus(_rgb(public.images[usable]))),
+        "ferplus majority": report(FERPLUS, truth8[agreed], probs8[agreed]),
+        "ferplus plurality": report(FERPLUS, truth8, probs8),
         "fer2013": report(FER2013, public.label7, fer2013(_rgb(public.images))),
     }
     for side in (8, 12, 16, 20, 24, 32):
@@ -69,7 +76,7 @@ def evaluate(public: Faces) -> dict[str, object]:
             crops = _rgb([shrink(image, side, quality) for image in public.images[usable]])
             probs = ferplus(crops)
             rows[f"ferplus {side} px {'clean' if quality is None else f'JPEG {quality}'}"] = {
-                "accuracy": float((probs.argmax(1) == truth8).mean())
+                "accuracy": float((probs.argmax(1) == truth8)[agreed].mean())
             }
     return rows
 
