@@ -45,6 +45,16 @@ class Evaluation:
         state = self._states.get(camera_id)
         return 0 if state is None else state.late
 
+    def forget(self, cameras: Iterable[str]) -> list[Alert]:
+        """End what cameras that are no longer watched left behind, with the reason `config`."""
+        alerts: list[Alert] = []
+        for camera in sorted(self._states.keys() & set(cameras)):
+            _, ended = RuleEvaluator(()).flush(self._states[camera])
+            self._states[camera] = EvaluatorState(camera)
+            self._changed.add(camera)
+            alerts += ended
+        return alerts
+
     def changed(self) -> dict[str, bytes]:
         """States that moved since the last call, encoded."""
         states = {camera: wire.encode(self._states[camera]) for camera in sorted(self._changed)}

@@ -69,6 +69,16 @@ def test_a_gap_and_a_tick_let_time_pass() -> None:
     assert (ended.status, ended.reason) == (Status.RESOLVED, "lost")
 
 
+def test_a_camera_that_is_no_longer_watched_ends_its_alerts_once() -> None:
+    rules = evaluation()
+    rules.feed([*stretch("a", 0, 2, 0.9), *stretch("b", 0, 2, 0.9)])
+    restarted = evaluation(rules.changed())
+    assert [(alert.camera_id, alert.status, alert.reason) for alert in restarted.forget(["a", "never seen"])] == [
+        ("a", Status.RESOLVED, "config")
+    ]
+    assert evaluation(restarted.changed()).forget(["a"]) == []
+
+
 def test_a_clock_set_back_ends_what_fires_and_the_rules_go_on() -> None:
     rules = evaluation()
     rules.feed(stretch("a", 0, 2, 0.9))
