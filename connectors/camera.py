@@ -211,6 +211,8 @@ ADVICE: Mapping[Cause, str] = MappingProxyType(
         "its video stream.",
         Cause.EOF: "The camera ended the stream: it may be restarting or serving too many clients.",
         Cause.NETWORK: "The camera can't be reached: check host name, port, and that it is switched on and connected.",
+        Cause.READER: "Our process that reads the camera died or could not start: check this machine's free memory and "
+        "open files, then the log; if only this camera is hit, its data breaks the decoder.",
     }
 )
 """One plain sentence per cause, for the person who has to go and look."""

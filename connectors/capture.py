@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from multiprocessing import Pipe, reduction
 from multiprocessing.connection import Connection, wait
@@ -91,8 +92,7 @@ class Captures:
         that ends it. Empty after the timeout, or when there will be nothing any more.
         """
         with self._news:
-            if self._crashed:
-                raise RuntimeError("the capture thread died: the reason is on stderr")
+            self._check()
             self._news.wait_for(lambda: self._over or any(feed.mailbox for feed in self._feeds.values()), timeout_s)
             waiting = sorted((feed for feed in self._feeds.values() if feed.mailbox), key=lambda feed: feed.since)
             return [item for feed in waiting[:limit] for item in feed.mailbox.take()]
@@ -106,17 +106,23 @@ class Captures:
     def finished(self) -> bool:
         """Whether every source has ended and everything was taken; never true with a camera on a network."""
         with self._news:
+            self._check()
             return self._over and not any(feed.mailbox for feed in self._feeds.values())
 
     @property
     def _over(self) -> bool:
         return self._stopping or all(feed.state is State.STOPPED for feed in self._feeds.values())
 
+    def _check(self) -> None:
+        """A thread that died must not look like sources that have ended."""
+        if self._crashed:
+            raise RuntimeError("the capture thread died: the reason is on stderr")
+
     def stop(self) -> None:
         """End everything within about two seconds, whatever hangs; frames that still wait count as dropped."""
+        if self._waker.closed:
+            return
         with self._news:
-            if self._stopping:
-                return
             self._stopping = True
             self._news.notify_all()
         self._waker.send_bytes(b"stop")
@@ -158,9 +164,9 @@ class Captures:
 
 
 class _Link:
-    """One capture process and the memory it writes pictures to."""
+    """One capture process and the memory it writes pictures to. It waits for its settings."""
 
-    def __init__(self, settings: StreamSettings) -> None:
+    def __init__(self) -> None:
         self.connection, theirs = Pipe()
         with theirs:
             # -c and not -m, under which the messages would belong to a module called __main__.
@@ -171,7 +177,6 @@ class _Link:
             )
         self._memory: mmap.mmap | None = None
         self._slot_bytes = 0
-        self.connection.send(settings)
 
     def make_room(self, size_bytes: int) -> None:
         """Give the reader memory for pictures of that size; the old one goes when its last picture is copied."""
@@ -187,7 +192,8 @@ class _Link:
         """The picture of a message; its slot is free again."""
         pixels = np.frombuffer(self._memory or b"", np.uint8, math.prod(shot.shape), shot.slot * self._slot_bytes)
         image = pixels.reshape(shot.shape).copy()
-        self.connection.send(shot.slot)
+        with suppress(ConnectionError):  # it has ended: how, is still to be read
+            self.connection.send(shot.slot)
         return image
 
     def kill(self) -> int | None:
@@ -236,7 +242,7 @@ class _Feed:
                     return
                 self._receive(self._link, self._link.connection.recv())
         except (EOFError, OSError):
-            self._fail(Cause.CODEC, "the capture process died; its last words are on stderr")
+            self._fail(Cause.READER, "the capture process died; its last words are on stderr")
 
     def watch(self) -> None:
         """Let time pass: deadlines, the next attempt, gaps of a camera that is down."""
@@ -290,10 +296,14 @@ class _Feed:
             log.info("camera=%s state=%s was=%s cause=%s", self._camera_id, self.state, before, cause)
 
     def _connect(self, now: float) -> None:
-        self._link = _Link(self._settings)
         self._epoch = max(self._epoch + 1, round(time.time() * 1000))
         self._started_at = self._heard_at = now
         self._down_at, self._live_at = now + DOWN_EVERY_S, None
+        try:
+            self._link = _Link()
+            self._link.connection.send(self._settings)
+        except OSError as error:  # no memory, process or descriptor is left: one of the next attempts may get it
+            self._fail(Cause.READER, f"the capture process can't be started: {error.strerror}")
 
     def _receive(self, link: _Link, message: Message) -> None:
         self._heard_at = time.monotonic()

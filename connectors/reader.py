@@ -213,6 +213,6 @@ def main() -> None:
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the parent is gone or has given this connection up
     except Exception as error:  # the reconnect loop: whatever broke here, the parent tries again
-        connection.send(Failed(Cause.CODEC, f"the reader broke: {type(error).__name__}"))
+        connection.send(Failed(Cause.READER, f"the reader broke: {type(error).__name__}"))
         raise
     os._exit(0)  # hanging up politely can hang; the kernel closes everything at once

@@ -35,6 +35,7 @@ class Cause(StrEnum):
     CODEC = "codec"
     EOF = "eof"
     NETWORK = "network"
+    READER = "reader"
 
 
 class SourceError(MienError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -211,6 +212,40 @@ def test_a_reader_that_dies_is_replaced(video: Path) -> None:
             assert time.monotonic() < deadline
             captures.take(1, 0.05)
         wait_for(captures, State.LIVE)
+
+
+def test_a_reader_that_cannot_be_started_is_tried_again(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = StreamSettings(str(video), fps=20, loop=True)
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    with Captures({"door": settings}, backoff=Backoff(first=0.1, longest=0.2)) as captures:
+        wait_for(captures, State.BACKING_OFF)
+        assert captures.status()["door"].cause is Cause.READER
+        monkeypatch.undo()
+        wait_for(captures, State.LIVE)
+
+
+def test_a_reader_that_has_ended_is_heard_to_its_last_word(video: Path) -> None:
+    with Captures({"door": StreamSettings(str(video), fps=20)}) as captures:
+        wait_for(captures, State.LIVE)
+        link = captures._feeds["door"]._link
+        assert link
+        with captures._news:  # as if this machine was busy until the reader is gone
+            link._process.wait(PATIENCE_S)
+        drain(captures)
+        status = captures.status()["door"]
+    assert (status.state, status.frames, status.reconnects) == (State.STOPPED, 40, {})
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_dies_is_no_end_of_the_sources(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    captures = Captures({"door": StreamSettings(str(video), fps=20)})
+    monkeypatch.setattr(captures._feeds["door"], "watch", lambda: 1 / 0)
+    with captures:
+        captures._thread.join(PATIENCE_S)
+        with pytest.raises(RuntimeError, match="capture thread died"):
+            _ = captures.finished
+        with pytest.raises(RuntimeError, match="capture thread died"):
+            captures.take(1, 0.1)
 
 
 def test_the_longest_waiting_camera_comes_first(video: Path) -> None:
