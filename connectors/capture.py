@@ -116,7 +116,7 @@ class Captures:
     def _check(self) -> None:
         """A thread that died must not look like sources that have ended."""
         if self._crashed:
-            raise RuntimeError("the capture thread died: the reason is on stderr")
+            raise RuntimeError("the capture thread died: the log says why")
 
     def stop(self) -> None:
         """End everything within about two seconds, whatever hangs; frames that still wait count as dropped."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from connectors import wire
+from operators.errors import DecodeError
 from operators.records import Alert, Gap, Observation, Tick
 from operators.rules.evaluator import EvaluatorState, RuleEvaluator
 
@@ -25,7 +26,7 @@ class Evaluation:
 
     def __init__(self, evaluator: RuleEvaluator, saved: Mapping[str, bytes] | None = None) -> None:
         self.evaluator = evaluator
-        self._states = {camera: wire.decode(data, EvaluatorState) for camera, data in (saved or {}).items()}
+        self._states = {camera: _read(camera, data) for camera, data in (saved or {}).items()}
         self._changed: set[str] = set()
 
     def feed(self, records: Iterable[Record]) -> list[Alert]:
@@ -79,3 +80,12 @@ class Evaluation:
         )
         _, alerts = self.evaluator.flush(self._states.pop(record.camera_id))
         return alerts
+
+
+def _read(camera: str, data: bytes) -> EvaluatorState:
+    """A saved state; one of another version must not keep the cameras from being watched."""
+    try:
+        return wire.decode(data, EvaluatorState)
+    except DecodeError as error:
+        log.warning("rule state can't be read: the rules of this camera start anew camera=%s error=%s", camera, error)
+        return EvaluatorState(camera)

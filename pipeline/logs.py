@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
@@ -61,6 +62,7 @@ def set_up(*, secrets: Iterable[str] = (), level: int = logging.INFO, stream: Te
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -69,6 +71,16 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
         sys.__excepthook__(kind, error, trace)
     else:
         log.critical("stopped by an error that is a bug in mien", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    error = args.exc_value or args.exc_type()
+    name = args.thread.name if args.thread else "unknown"
+    log.critical(
+        "thread stopped by an error that is a bug in mien thread=%s",
+        name,
+        exc_info=(args.exc_type, error, args.exc_traceback),
+    )
 
 
 def _forms(secret: str) -> set[str]:

@@ -46,6 +46,12 @@ def test_a_restart_from_the_saved_state_changes_nothing(cut_s: float) -> None:
     assert before + evaluation(first.changed()).feed(records[cut:]) == whole
 
 
+def test_a_state_of_another_version_does_not_keep_the_rules_from_starting(caplog: pytest.LogCaptureFixture) -> None:
+    alerts = evaluation({"a": b'{"of": "another version"}'}).feed(stretch("a", 0, 2, 0.9))
+    assert [alert.status for alert in alerts] == [Status.PENDING, Status.FIRING]
+    assert "camera=a" in caplog.text
+
+
 def test_only_what_changed_is_saved() -> None:
     rules = evaluation()
     rules.feed([seen("a", START, 0.9), seen("b", START, 0.9)])

@@ -6,6 +6,7 @@ import io
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -20,13 +21,13 @@ OTHER = "hunter2"
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level, hook = list(root.handlers), root.level, sys.excepthook
+    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
     text = io.StringIO()
     set_up(secrets=[SECRET, OTHER], stream=text)
     yield text
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook = hook
+    sys.excepthook, threading.excepthook = hooks
 
 
 def leaks(text: str) -> bool:
@@ -86,6 +87,15 @@ def test_credentials_of_any_url_even_of_unknown_ones(stream: io.StringIO, url: s
     logging.getLogger("test").error("url=%s reason=%s", url, "timeout")
     assert "unknown-secret" not in stream.getvalue()
     assert "reason=timeout" in stream.getvalue()
+
+
+def test_a_thread_that_dies_is_in_the_log_without_the_secret(stream: io.StringIO) -> None:
+    thread = threading.Thread(target=raises, args=(ValueError(f"401 for {OTHER}"),), name="captures")
+    thread.start()
+    thread.join()
+    assert "thread=captures" in stream.getvalue()
+    assert "ValueError" in stream.getvalue()
+    assert not leaks(stream.getvalue())
 
 
 def test_the_record_itself_holds_nothing_either() -> None:
