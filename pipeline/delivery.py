@@ -100,8 +100,8 @@ class Delivery:
         A sink in the middle of a slow delivery is left behind: that batch comes again after a restart.
         """
         self._ends_at = time.monotonic() + deadline_s
+        self._write_last()  # before the workers may leave
         self._stopping.set()
-        self._write_last()
         for worker in self._workers:
             worker.wake.set()
         for worker, thread in zip(self._workers, self._threads, strict=True):

@@ -15,7 +15,7 @@ from connectors.sink import RetryAfterError
 from connectors.store import Store, StoreSettings
 from operators.errors import SinkError
 from operators.records import Alert, Status
-from pipeline.delivery import BATCH, LONGEST_WAIT_S, Delivery, Worker
+from pipeline.delivery import BATCH, LONGEST_WAIT_S, POLL_S, Delivery, Worker
 from pipeline.status import SinkStatus
 from tests.alerts import FEAR, alert, resolved
 
@@ -220,6 +220,26 @@ def test_stop_delivers_what_is_still_there(store):
     delivery.start()
     delivery.stop(30)
     assert sink.delivered == alerts
+
+
+def test_what_a_slow_disk_takes_at_the_end_is_delivered_too(store, monkeypatch):
+    append = store.append
+
+    def refuse(*_):
+        raise AGAIN
+
+    def slow(*arguments):
+        time.sleep(4 * POLL_S)
+        return append(*arguments)
+
+    sink = MemorySink()
+    delivery = Delivery(store, [sink])
+    delivery.start()
+    monkeypatch.setattr(store, "append", refuse)
+    assert not delivery.accept([FEAR])
+    monkeypatch.setattr(store, "append", slow)
+    delivery.stop(60)
+    assert sink.delivered == [FEAR]
 
 
 def test_stop_does_not_wait_for_a_sink_that_is_down(store):
