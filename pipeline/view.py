@@ -13,13 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from connectors.sink import NOTIFIED
+from connectors.stdout import StdoutSettings
 from operators.records import UNKNOWN, Alert, Severity
 from operators.records import Status as AlertStatus
 from operators.units import format_duration
 from pipeline.config import Settings
 from pipeline.status import CameraStatus, Status
 
-__all__ = ["View", "explain", "screen", "summary"]
+__all__ = ["View", "explain", "screen", "stdout_is_taken", "summary"]
 
 STATE_STYLES = {
     "live": "green",
@@ -55,12 +56,12 @@ SPACES = 3
 class View:
     """Shows a running pipeline: `with View(settings) as view: view.update(status)`.
 
-    Takes over the terminal, or writes plain lines without control characters where `console` (standard output) is none
-    or `plain` is set.
+    Takes over the terminal, or writes plain lines without control characters where `console` (standard output, unless
+    that is taken) is none or `plain` is set.
     """
 
     def __init__(self, settings: Settings, *, plain: bool = False, console: Console | None = None) -> None:
-        console = console or Console()
+        console = console or Console(stderr=stdout_is_taken(settings))
         rules = [f"{rule.id} ({rule.severity}, for {format_duration(rule.for_)})" for rule in settings.rules]
         self._show: _Shows
         if plain or not console.is_terminal:
@@ -179,10 +180,17 @@ def explain(status: Status) -> Iterator[str]:
         yield "nobody is in sight of any camera"
 
 
+def stdout_is_taken(settings: Settings) -> bool:
+    """Whether a program reads alerts as JSON on standard output: words for people then go to standard error."""
+    return any(isinstance(sink, StdoutSettings) and sink.format == "json" for sink in settings.sinks)
+
+
 def summary(status: Status) -> str:
     """How a run went, in plain lines."""
-    alerts = [alert.status for alert in status.alerts]
-    fired, resolved = alerts.count(AlertStatus.FIRING), alerts.count(AlertStatus.RESOLVED)
+    fired, resolved = (
+        len({alert.alert_id for alert in status.alerts if alert.status is wanted})  # an escalation fires no new one
+        for wanted in (AlertStatus.FIRING, AlertStatus.RESOLVED)
+    )
     lines = [f"ran for {_span(status.uptime_s)}"]
     lines += [
         f"  {camera.camera_id}: {camera.frames} frames in, {camera.analysed} analysed, dropped: {_drops(camera)}"

@@ -29,9 +29,10 @@ def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None
     Example:  mien run -c mien.yaml --for 10m
     """
     from pipeline.local import run as run_local
-    from pipeline.view import summary
+    from pipeline.view import stdout_is_taken, summary
 
-    typer.echo(summary(run_local(_load(config), seconds=for_, plain=plain)))
+    settings = _load(config)
+    typer.echo(summary(run_local(settings, seconds=for_, plain=plain)), err=stdout_is_taken(settings))
 
 
 def demo(

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from connectors.stdout import StdoutSettings
 from operators.records import UNKNOWN, Alert, Scope, Severity
 from operators.records import Status as AlertStatus
 from pipeline.config import Settings, load_settings
@@ -144,6 +145,20 @@ def test_plain_lines_tell_changes_once_and_cameras_every_ten_seconds(settings: S
         "+10.1s camera=smile state='live' fps_in=12.0 fps_read=7.9 faces='2 happiness, unknown' age=0.1s "
         "drops='12 overload'",
     ]
+
+
+def test_words_leave_standard_output_to_a_program_that_reads_alerts(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with View(settings.model_copy(update={"sinks": (StdoutSettings(format="json"),)})) as view:
+        view.update(Status(0.2, (LIVE,)))
+    out, err = capsys.readouterr()
+    assert (out, settings.purpose in err) == ("", True)
+
+
+def test_an_escalation_counts_as_one_alert_in_the_summary() -> None:
+    history = (alert(AlertStatus.FIRING, 1), alert(AlertStatus.FIRING, 2))
+    assert "1 fired, 0 resolved" in summary(Status(1.0, (LIVE,), alerts=history))
 
 
 def test_plain_lines_hold_no_control_characters(settings: Settings) -> None:
