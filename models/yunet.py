@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from models.session import Session
@@ -63,14 +64,18 @@ class Yunet:
         outputs = self._session(blob)
         columns = blob.shape[3]
         parts = [
-            decode(*(output[0] for output in outputs[4 * i : 4 * i + 4]), stride=stride, columns=columns // stride)
+            decode(
+                *(output[0] for output in outputs[4 * i : 4 * i + 4]),
+                stride=stride,
+                columns=columns // stride,
+                threshold=self.options.threshold,
+            )
             for i, stride in enumerate(STRIDES)
         ]
         return self._select(Detections(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True))))
 
     def _select(self, found: Detections) -> Detections:
-        large = size(found.xyxy).max(axis=1) >= self.options.min_face_size
-        rows = np.nonzero(large & (found.confidence >= self.options.threshold))[0]
+        rows = np.nonzero(size(found.xyxy).max(axis=1) >= self.options.min_face_size)[0]
         limit = self.options.max_faces
         keep = rows[suppress(found.xyxy[rows], found.confidence[rows], self.options.overlap, limit=limit)]
         return Detections(found.xyxy[keep], found.confidence[keep], found.landmarks[keep])
@@ -78,20 +83,23 @@ class Yunet:
 
 def to_blob(image: Image) -> Floats:
     """RGB bytes -> `(1, 3, h, w)` BGR floats in [0, 255], padded with black to multiples of the largest stride."""
-    height, width = image.shape[:2]
-    blob = np.zeros((1, 3, -(-height // STRIDES[-1]) * STRIDES[-1], -(-width // STRIDES[-1]) * STRIDES[-1]), np.float32)
-    blob[0, :, :height, :width] = image[..., ::-1].transpose(2, 0, 1)
-    return blob
+    bottom, right = (-side % STRIDES[-1] for side in image.shape[:2])
+    if bottom or right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT), np.uint8)
+    return np.asarray(cv2.dnn.blobFromImage(image, swapRB=True), np.float32)
 
 
 def decode(
-    classes: Floats, objects: Floats, boxes: Floats, points: Floats, *, stride: int, columns: int
+    classes: Floats, objects: Floats, boxes: Floats, points: Floats, *, stride: int, columns: int, threshold: float
 ) -> tuple[Floats, Floats, Floats]:
-    """Raw outputs of one stride, one row per cell -> `xyxy (n, 4)`, `confidence (n,)`, `landmarks (n, 5, 2)`."""
-    rows, cols = np.divmod(np.arange(len(boxes)), columns)
-    cells = np.stack([cols, rows], axis=1).astype(np.float32)
-    centres = (cells + boxes[:, :2]) * stride
-    half = np.exp(boxes[:, 2:]) * stride / 2
-    landmarks = (cells[:, None] + points.reshape(-1, 5, 2)) * stride
+    """Raw outputs of one stride, one row per cell -> `xyxy (n, 4)`, `confidence (n,)`, `landmarks (n, 5, 2)`.
+
+    Only cells with a confidence of at least `threshold`.
+    """
     confidence = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
-    return np.concatenate([centres - half, centres + half], axis=1), confidence, landmarks
+    sure = np.nonzero(confidence >= threshold)[0]
+    cells = np.stack([sure % columns, sure // columns], axis=1).astype(np.float32)
+    centres = (cells + boxes[sure, :2]) * stride
+    half = np.exp(boxes[sure, 2:]) * stride / 2
+    landmarks = (cells[:, None] + points[sure].reshape(-1, 5, 2)) * stride
+    return np.concatenate([centres - half, centres + half], axis=1), confidence[sure], landmarks

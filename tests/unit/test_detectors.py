@@ -155,7 +155,7 @@ def test_decode_places_a_cell() -> None:
     one = np.ones((6, 1), np.float32)
     boxes = np.tile(np.array([0.5, 0.25, 0, np.log(2)], np.float32), (6, 1))
     points = np.tile(np.array([0, 1] * 5, np.float32), (6, 1))
-    xyxy, confidence, landmarks = decode(one * 0.81, one, boxes, points, stride=8, columns=3)
+    xyxy, confidence, landmarks = decode(one * 0.81, one, boxes, points, stride=8, columns=3, threshold=0.0)
     np.testing.assert_allclose(xyxy[4], [8 * 1.5 - 4, 8 * 1.25 - 8, 8 * 1.5 + 4, 8 * 1.25 + 8])
     np.testing.assert_allclose(confidence, 0.9, rtol=1e-6)
     np.testing.assert_allclose(landmarks[4], [[8, 16]] * 5)
