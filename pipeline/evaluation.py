@@ -46,6 +46,16 @@ class Evaluation:
         state = self._states.get(camera_id)
         return 0 if state is None else state.late
 
+    def firing(self) -> int:
+        """How many alerts fire now; may be asked from any thread."""
+        slots = (
+            slot
+            for state in list(self._states.values())
+            for book in state.books.values()
+            for slot in book.slots.values()
+        )
+        return sum(slot.alarm is not None and slot.alarm.fired_at is not None for slot in slots)
+
     def forget(self, cameras: Iterable[str]) -> list[Alert]:
         """End what cameras that are no longer watched left behind, with the reason `config`."""
         alerts: list[Alert] = []

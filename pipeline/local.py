@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from connectors.capture import Captures
+from connectors.sink import NOTIFIED
 from connectors.store import Store
 from operators.analyze import CameraState
 from operators.records import Alert, Clock, Frame, Gap, Observation
@@ -43,6 +44,7 @@ SAVE_EVERY_S = 1.0
 STOP_S = 4.5
 """SIGTERM ends within 5 s: what hasn't stopped by then is cut off, and the journal is whole at any moment."""
 SHOWN_ALERTS = 50
+"""Latest transitions that a status holds: so many that were notified, and so many pending and broken ones."""
 
 
 class LocalPipeline:
@@ -52,20 +54,22 @@ class LocalPipeline:
         self.recorder = Recorder(metrics)
         self._metrics = metrics
         self._settings = settings
-        self._parts = ExitStack()
         self._stopping = threading.Event()
         self._started = time.monotonic()
-        self._workers = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect")
-        self._analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
-        self._store = Store(settings.store)
-        self._parts.callback(self._store.close)
-        self._store.claim()
-        self._delivery = Delivery(self._store, build_sinks(settings))
-        self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
-        self._captures = Captures({name: camera for name, camera in settings.cameras.items() if camera.enabled})
+        with ExitStack() as parts:
+            self._workers = parts.enter_context(ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect"))
+            self._analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
+            self._store = Store(settings.store)
+            parts.callback(self._store.close)
+            self._store.claim()
+            self._delivery = Delivery(self._store, build_sinks(settings))
+            self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
+            self._captures = Captures(settings.active_cameras)
+            self._parts = parts.pop_all()
         self._states: dict[str, CameraState] = {}
         self._saved_at = 0.0
-        self._latest: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
+        self._notified: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
+        self._waited: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
         self._analysis = ThreadPoolExecutor(1, thread_name_prefix="analysis")
         self._loop: Future[None] | None = None
         self._last: Status | None = None
@@ -76,20 +80,19 @@ class LocalPipeline:
         self._loop = self._analysis.submit(self._analyse)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop capture, finish what was taken, save rule state and alerts, give the sinks a last chance."""
-        cut_off = threading.Timer(STOP_S, _cut_off)
-        cut_off.daemon = True
-        cut_off.start()
-        self._stopping.set()
-        self._captures.stop()
-        self._analysis.shutdown()
-        self._workers.shutdown()
-        self._delivery.accept((), self._evaluation.changed())
-        self._delivery.stop(1.0)
-        self._last = self.status()
-        self._parts.close()
-        cut_off.cancel()
+        with self._parts:
+            self._stopping.set()
+            self._captures.stop()
+            self._analysis.shutdown()
+            try:
+                self._save()
+            finally:
+                self._delivery.stop(1.0)
+                self._last = self.status()
+        if kind is None and self._loop is not None:
+            self._loop.result()
 
     def finished(self) -> bool:
         """Whether all sources came to their end; raises what stopped the analysis, if something did."""
@@ -102,13 +105,14 @@ class LocalPipeline:
         return self._last or Status(
             uptime_s=time.monotonic() - self._started,
             cameras=tuple(self._camera_status()),
-            alerts=tuple(self._latest),
-            firing=len(self._store.firing()),
+            alerts=tuple(sorted((*self._notified, *self._waited), key=lambda alert: (alert.ts, alert.seq))),
+            firing=self._evaluation.firing(),
             sinks=self._delivery.status(),
             store=str(self._settings.store.path),
         )
 
     def _analyse(self) -> None:
+        self._commit(self._evaluation.forget(self._store.states().keys() - self._settings.active_cameras.keys()))
         while not self._stopping.is_set():
             self._process(self._captures.take(len(self._settings.cameras), POLL_S))
 
@@ -123,7 +127,8 @@ class LocalPipeline:
 
     def _commit(self, alerts: Sequence[Alert]) -> None:
         """Journal transitions with the rule state they left; between transitions the state alone, now and then."""
-        self._latest.extend(alerts)
+        self._notified.extend(alert for alert in alerts if alert.status in NOTIFIED)
+        self._waited.extend(alert for alert in alerts if alert.status not in NOTIFIED)
         now = time.monotonic()
         if alerts or now - self._saved_at >= SAVE_EVERY_S:
             self._saved_at = now
@@ -131,6 +136,11 @@ class LocalPipeline:
                 self._delivery.accept(alerts, self._evaluation.changed())
         for alert in alerts:
             self.recorder.alerted(alert)
+
+    def _save(self) -> None:
+        """Save the last rule state; not after an error, where it may be ahead of the alerts that went with it."""
+        if self._loop is not None and self._loop.exception() is None:
+            self._delivery.accept((), self._evaluation.changed())
 
     def _camera_status(self) -> Iterator[CameraStatus]:
         for camera_id, capture in self._captures.status().items():
@@ -156,13 +166,17 @@ def _cut_off() -> None:
 def run(settings: Settings, *, seconds: float | None = None, plain: bool = False) -> Status:
     """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status."""
     stop = threading.Event()
-    metrics = Metrics()
+    metrics = Metrics(provider=settings.models.device)
+    cut_off = threading.Timer(STOP_S, _cut_off)
+    cut_off.daemon = True
     with ExitStack() as stack:
+        stack.callback(cut_off.cancel)
         stack.enter_context(_stop_signals(stop))
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
         view = stack.enter_context(View(settings, plain=plain))
         pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics))
+        stack.callback(cut_off.start)
         ends_at = None if seconds is None else time.monotonic() + seconds
         while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
             status = pipeline.status()

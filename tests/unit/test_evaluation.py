@@ -30,6 +30,15 @@ def outline(alerts: list) -> list[tuple[str, str, float]]:
     return [(alert.camera_id, str(alert.status), round(alert.ts - START, 3)) for alert in alerts]
 
 
+def test_what_fires_is_counted_also_after_a_restart() -> None:
+    rules = evaluation()
+    rules.feed([*stretch("a", 0, 2, 0.9), *stretch("b", 0, 2, 0.9), *stretch("c", 0, 0.5, 0.9), *stretch("b", 2, 4, 0)])
+    assert rules.firing() == 1
+    assert evaluation(rules.changed()).firing() == 1
+    rules.flush()
+    assert rules.firing() == 0
+
+
 def test_cameras_do_not_touch_each_other() -> None:
     mixed = [record for pair in zip(stretch("a", 0, 3, 0.9), stretch("b", 0, 3, 0.1), strict=True) for record in pair]
     assert outline(evaluation().feed(mixed)) == [("a", "pending", 0.0), ("a", "firing", 1.0)]

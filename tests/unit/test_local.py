@@ -1,0 +1,78 @@
+"""The local runtime taken apart: what it leaves behind when it can't start, or breaks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from connectors.store import Store
+from operators.errors import ConfigError
+from operators.records import Clock, FaceTrack, Observation
+from pipeline import local
+from pipeline.config import Settings
+from pipeline.local import LocalPipeline
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings.model_validate(
+        {
+            "purpose": "a test",
+            "cameras": {"gone": {"url": "/no/such/video.mp4"}},
+            "rules": [{"id": "happy", "when": "happiness >= 0.5"}],
+            "store": {"path": str(tmp_path / "mien.sqlite")},
+        }
+    )
+
+
+def until(check: Callable[[], object]) -> None:
+    ends_at = time.monotonic() + 60
+    while not check():
+        assert time.monotonic() < ends_at, "did not happen within 60 s"
+        time.sleep(0.02)
+
+
+def test_a_pipeline_that_cannot_start_lets_go_of_its_store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise ConfigError("no cameras today")
+
+    monkeypatch.setattr(local, "Captures", refuse)
+    with pytest.raises(ConfigError) as caught:
+        LocalPipeline(settings)
+    assert caught.traceback  # and with it the pipeline is still alive
+    store = Store(settings.store)
+    store.claim()
+    store.close()
+
+
+def break_down(pipeline: LocalPipeline, feed: Callable[[object], object], *, unnoticed: bool = False) -> None:
+    """Run with rules that raise; `unnoticed`, nobody asks before the end."""
+    with pipeline:
+        pipeline._evaluation.feed = feed  # type: ignore[method-assign]
+        until(lambda: pipeline._loop and pipeline._loop.done() if unnoticed else pipeline.finished())
+
+
+def test_a_state_whose_alerts_were_lost_is_not_saved(settings: Settings) -> None:
+    face = FaceTrack("t1", 0.0, (0, 0, 40, 40), 0.9, 40, 0.9, label="happiness", scores={"happiness": 0.9})
+    pipeline = LocalPipeline(settings)
+    feed = pipeline._evaluation.feed
+
+    def half_way(_: object) -> float:
+        assert feed([Observation("gone", 1, 0, time.time() + 60, Clock.STREAM, (face,))])
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        break_down(pipeline, half_way)
+    store = Store(settings.store)
+    assert b"starts_at" not in store.states().get("gone", b"")
+    store.close()
+
+
+def test_what_broke_the_analysis_is_raised_at_the_end_too(settings: Settings) -> None:
+    pipeline = LocalPipeline(settings)
+    with pytest.raises(ZeroDivisionError):
+        break_down(pipeline, lambda _: 1 / 0, unnoticed=True)
+    assert pipeline.status().cameras[0].state == "stopped"
