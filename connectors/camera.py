@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Literal
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -28,7 +28,8 @@ from operators.units import Seconds
 
 __all__ = ["ADVICE", "TRANSITIONS", "Backoff", "Event", "State", "StreamSettings", "stall_limit"]
 
-NETWORK_SCHEMES = frozenset({"rtsp", "rtsps", "http", "https"})
+PORTS = MappingProxyType({"rtsp": 554, "rtsps": 322, "http": 80, "https": 443})
+NETWORK_SCHEMES = frozenset(PORTS)
 SCHEMES = NETWORK_SCHEMES | {"file", "scene"}
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*)://(.*)$", re.IGNORECASE | re.DOTALL)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?([/?]|$)", re.IGNORECASE)
@@ -79,6 +80,7 @@ class StreamSettings:
         if password and _SECOND_HOST.search(url):
             raise ValueError("url can be read in more than one way because of its @: give username and password apart")
         object.__setattr__(self, "url", url)
+        self._check_endpoint()
         if username and not self.username:
             object.__setattr__(self, "username", username)
         if password and self.password is None:
@@ -92,6 +94,14 @@ class StreamSettings:
         if "://" not in self.url and _NO_SCHEME.match(self.url.strip()):
             raise ValueError("url looks like an address without its protocol: begin it with rtsp:// or http://")
 
+    def _check_endpoint(self) -> None:
+        try:
+            reachable = not self.live or self.endpoint[0] != ""
+        except ValueError:  # its text may hold a piece of a password
+            reachable = False
+        if not reachable:
+            raise ValueError("url names no host and port: write for example rtsp://10.0.0.5:554/stream1")
+
     @property
     def scheme(self) -> str:
         """Lower-case scheme of the address; `file` for plain paths."""
@@ -102,6 +112,12 @@ class StreamSettings:
     def live(self) -> bool:
         """Whether a camera on the network sends the pictures, at its own pace."""
         return self.scheme in NETWORK_SCHEMES
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port of a camera on the network; without a port in the address, that of its protocol."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or PORTS[self.scheme]
 
     @property
     def shown(self) -> str:

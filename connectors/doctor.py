@@ -6,7 +6,6 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from connectors.camera import ADVICE, State, StreamSettings
 from connectors.capture import Captures, CaptureStatus
@@ -14,8 +13,6 @@ from operators.errors import Cause
 from operators.records import Clock, Frame, GapReason
 
 __all__ = ["Report", "Step", "examine", "lines"]
-
-PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +61,11 @@ def lines(report: Report) -> list[str]:
 
 
 def _reach(settings: StreamSettings) -> Iterator[Step]:
-    parts = urlsplit(settings.url)
-    host = parts.hostname or ""
+    host, port = settings.endpoint
     try:
-        port = parts.port or PORTS[settings.scheme]
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, ValueError) as error:
-        yield Step("resolve", ok=False, text=f"{host or 'no host name'}: {error}")
+    except (OSError, UnicodeError) as error:
+        yield Step("resolve", ok=False, text=f"{host}: {error}")
         return
     yield Step("resolve", ok=True, text=f"{host} is {found[0][4][0]}")
     started = time.monotonic()

@@ -12,7 +12,6 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -163,14 +162,9 @@ def _source_error(error: Exception, settings: StreamSettings) -> SourceError:
     return SourceError(f"cannot read {settings.shown}: {reason}", cause=cause)
 
 
-def _endpoint(settings: StreamSettings) -> tuple[str, int]:
-    parts = urlsplit(settings.url)
-    return parts.hostname or "", parts.port or {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}[settings.scheme]
-
-
 def _answers(settings: StreamSettings) -> bool:
     try:
-        socket.create_connection(_endpoint(settings), timeout=min(3.0, settings.open_timeout)).close()
+        socket.create_connection(settings.endpoint, timeout=min(3.0, settings.open_timeout)).close()
     except OSError:
         return False
     return True
@@ -181,7 +175,7 @@ def _tls_fails(settings: StreamSettings) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection(_endpoint(settings), timeout=min(3.0, settings.open_timeout)) as plain:
+        with socket.create_connection(settings.endpoint, timeout=min(3.0, settings.open_timeout)) as plain:
             context.wrap_socket(plain).close()
     except ssl.SSLError:
         return True

@@ -41,6 +41,10 @@ def test_credentials_move_out_of_the_address(url: str, clean: str, username: str
         ("10.0.0.5:554/live", "without its protocol"),
         ("admin:hush@10.0.0.5/live", "without its protocol"),
         ("rtsp://admin:p@hush/x@10.0.0.5:554/live", "more than one way"),
+        ("rtsps://admin:hush@cam:99999/live", "no host and port"),
+        ("http://admin:hush", "no host and port"),
+        ("rtsp://[::1/hush", "no host and port"),
+        ("rtsp:///hush", "no host and port"),
         ("rtsp://admin:p@hush/x@cam/live", "more than one way"),
     ],
 )
