@@ -13,7 +13,7 @@ import numpy as np
 
 from models.session import Session
 from models.suppress import suppress
-from operators.boxes import size
+from operators.boxes import longer_side
 from operators.records import Detections, Floats, Image
 
 __all__ = ["YUNET_OUTPUTS", "Yunet", "YunetOptions"]
@@ -75,7 +75,7 @@ class Yunet:
         return self._select(Detections(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True))))
 
     def _select(self, found: Detections) -> Detections:
-        rows = np.nonzero(size(found.xyxy).max(axis=1) >= self.options.min_face_size)[0]
+        rows = np.nonzero(longer_side(found.xyxy) >= self.options.min_face_size)[0]
         limit = self.options.max_faces
         keep = rows[suppress(found.xyxy[rows], found.confidence[rows], self.options.overlap, limit=limit)]
         return Detections(found.xyxy[keep], found.confidence[keep], found.landmarks[keep])

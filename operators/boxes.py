@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from operators.records import Floats
 
-__all__ = ["centre", "clip", "iou", "longer_side", "nms", "scale", "size"]
+__all__ = ["centre", "iou", "longer_side", "nms", "size"]
 
 
 def centre(xyxy: Floats) -> Floats:
@@ -24,18 +24,6 @@ def longer_side(xyxy: Floats) -> Floats:
     """`(n,)` the larger of width and height."""
     longer: Floats = size(xyxy).max(axis=1)
     return longer
-
-
-def clip(xyxy: Floats, *, width: int, height: int) -> Floats:
-    """The parts of the boxes that lie in an image of that size."""
-    return np.clip(xyxy, 0, np.array([width, height, width, height], np.float32))
-
-
-def scale(xyxy: Floats, factor: float) -> Floats:
-    """Boxes `factor` times as wide and high around the same centres."""
-    half = size(xyxy) * np.float32(factor / 2)
-    middle = centre(xyxy)
-    return np.concatenate([middle - half, middle + half], axis=1)
 
 
 def iou(a: Floats, b: Floats) -> Floats:

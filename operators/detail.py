@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from operators.boxes import nms, size
+from operators.boxes import longer_side, nms
 from operators.ports import Detector
 from operators.records import Detections, Image
 
@@ -91,7 +91,7 @@ def shrink(found: Detections, scale: float) -> Detections:
 
 def up_to(found: Detections, pixels: float) -> Detections:
     """The faces whose longer side is at most `pixels`."""
-    small = size(found.xyxy).max(axis=1) <= pixels
+    small = longer_side(found.xyxy) <= pixels
     return Detections(found.xyxy[small], found.confidence[small], found.landmarks[small])
 
 

@@ -39,9 +39,7 @@ def test_nms_keeps_a_box_whose_only_rival_was_dropped():
     assert boxes.nms(chain, np.array([0.9, 0.8, 0.7], np.float32), 0.3).tolist() == [0, 2]
 
 
-def test_clip_scale_and_sides():
+def test_centre_and_longer_side():
     box = rows(-5, 10, 15, 20)
-    assert boxes.clip(box, width=12, height=18).tolist() == [[0, 10, 12, 18]]
-    assert boxes.scale(box, 2).tolist() == [[-15, 5, 25, 25]]
     assert boxes.centre(box).tolist() == [[5, 15]]
     assert boxes.longer_side(box).tolist() == [20]
