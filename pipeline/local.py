@@ -112,6 +112,7 @@ class LocalPipeline:
             firing=self._evaluation.firing(),
             sinks=self._delivery.status(),
             store=str(self._settings.store.path),
+            store_error=self._delivery.error,
         )
 
     def _analyse(self) -> None:

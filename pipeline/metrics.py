@@ -117,6 +117,12 @@ READINGS = (
         ("sink",),
         lambda status: [((sink.name,), not sink.error) for sink in status.sinks],
     ),
+    Reading(
+        "mien_store_up",
+        "0 while the store can't be written, and alerts are only held in memory.",
+        (),
+        lambda status: [((), not status.store_error)],
+    ),
     Reading("mien_uptime_seconds", "Time since the start.", (), lambda status: [((), status.uptime_s)]),
 )
 """The metrics that are read from the status."""

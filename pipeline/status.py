@@ -51,7 +51,7 @@ class SinkStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole pipeline now; `alerts` are the latest transitions, newest last."""
+    """The whole pipeline now; `alerts` are the latest transitions, newest last; `store_error` is mostly empty."""
 
     uptime_s: float
     cameras: tuple[CameraStatus, ...]
@@ -59,3 +59,4 @@ class Status:
     firing: int = 0
     sinks: tuple[SinkStatus, ...] = ()
     store: str = ""
+    store_error: str = ""

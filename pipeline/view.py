@@ -170,6 +170,8 @@ def explain(status: Status) -> Iterator[str]:
     troubled = [camera for camera in status.cameras if camera.state != "live"]
     seeing = [camera for camera in status.cameras if camera.state == "live" and camera.faces]
     yield from map(_trouble, troubled)
+    if status.store_error:
+        yield f"alerts are only held in memory: {status.store_error}"
     yield from (f"{sink.name} doesn't take alerts: {sink.error}" for sink in status.sinks if sink.error)
     yield from (
         f"{alert.rule} on {alert.camera_id} is pending: it has not lasted long enough yet" for alert in _pending(status)

@@ -117,6 +117,11 @@ def test_the_explanation_says_trouble_before_sights() -> None:
     ]
 
 
+def test_a_store_that_cannot_be_written_is_explained() -> None:
+    sentences = list(explain(Status(1.0, (LIVE,), store_error="the disk is full")))
+    assert sentences[0] == "alerts are only held in memory: the disk is full"
+
+
 def test_an_empty_room_is_explained() -> None:
     assert list(explain(Status(1.0, (CameraStatus("smile", "live"),)))) == ["nobody is in sight of any camera"]
 
