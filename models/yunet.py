@@ -96,10 +96,11 @@ def decode(
 
     Only cells with a confidence of at least `threshold`.
     """
-    confidence = np.sqrt(np.clip(classes[:, 0], 0, 1) * np.clip(objects[:, 0], 0, 1))
-    sure = np.nonzero(confidence >= threshold)[0]
+    product = classes[:, 0] * objects[:, 0]
+    sure = np.nonzero(product >= threshold**2)[0]  # few of thousands of cells: all else is for these only
+    confidence = np.sqrt(np.clip(product[sure], 0, 1))
     cells = np.stack([sure % columns, sure // columns], axis=1).astype(np.float32)
     centres = (cells + boxes[sure, :2]) * stride
     half = np.exp(boxes[sure, 2:]) * stride / 2
     landmarks = (cells[:, None] + points[sure].reshape(-1, 5, 2)) * stride
-    return np.concatenate([centres - half, centres + half], axis=1), confidence[sure], landmarks
+    return np.concatenate([centres - half, centres + half], axis=1), confidence, landmarks
