@@ -1,6 +1,6 @@
 """The local runtime: cameras, models, rules and sinks on one machine, without a broker.
 
-    capture processes -> newest frame of each camera -> analysis thread -> journal (SQLite) -> one thread per sink
+    capture processes -> newest frame of each camera -> analysis -> journal (SQLite) -> one thread per sink
 
 Everything between is bounded: a slow analysis replaces frames by newer ones (counted), a slow sink lags behind the
 journal on disk. An alert is in the journal, in one transaction with the rule state, before any sink sees it.
@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -32,6 +32,7 @@ from pipeline.delivery import Delivery
 from pipeline.evaluation import Evaluation, Record
 from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
+from pipeline.sections import Camera
 from pipeline.status import CameraStatus, Status
 from pipeline.view import View
 
@@ -67,41 +68,42 @@ class LocalPipeline:
             self._store.claim()
             self._delivery = Delivery(self._store, build_sinks(settings))
             self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
-            self._captures = Captures(settings.active_cameras)
+            self._lanes = [Captures(cameras) for cameras in _lanes(settings.active_cameras)]
             self._parts = parts.pop_all()
-        self._states: dict[str, CameraState] = {}
+        self._rules = threading.Lock()
         self._saved_at = 0.0
         self._notified: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
         self._waited: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
-        self._analysis = ThreadPoolExecutor(1, thread_name_prefix="analysis")
-        self._loop: Future[None] | None = None
+        self._analysis = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="analysis")
+        self._loops: list[Future[None]] = []
         self._last: Status | None = None
 
     def __enter__(self) -> LocalPipeline:
         self._delivery.start()
-        self._captures.start()
-        self._loop = self._analysis.submit(self._analyse)
+        for lane in self._lanes:
+            lane.start()
+            self._loops.append(self._analysis.submit(self._analyse, lane))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop capture, finish what was taken, save rule state and alerts, give the sinks a last chance."""
         with self._parts:
             self._stopping.set()
-            self._captures.stop()
+            with ThreadPoolExecutor(len(self._lanes)) as stops:
+                list(stops.map(Captures.stop, self._lanes))
             self._analysis.shutdown()
             try:
                 self._save()
             finally:
                 self._delivery.stop(1.0)
                 self._last = self.status()
-        if kind is None and self._loop is not None:
-            self._loop.result()
+        if kind is None:
+            self._raise_ended()
 
     def finished(self) -> bool:
         """Whether all sources came to their end; raises what stopped the analysis, if something did."""
-        if self._loop is not None and self._loop.done():
-            self._loop.result()
-        return self._captures.finished
+        self._raise_ended()
+        return all(lane.finished for lane in self._lanes)
 
     def status(self) -> Status:
         """What the pipeline can say about itself now, or at its end; cheap enough to ask several times a second."""
@@ -115,14 +117,22 @@ class LocalPipeline:
             store_error=self._delivery.error,
         )
 
-    def _analyse(self) -> None:
-        self._commit(self._evaluation.forget(self._store.states().keys() - self._settings.active_cameras.keys()))
-        while not self._stopping.is_set():
-            self._process(self._captures.take(len(self._settings.cameras), POLL_S))
+    def _raise_ended(self) -> None:
+        for loop in self._loops:
+            if loop.done():
+                loop.result()
 
-    def _process(self, items: Sequence[Frame | Gap]) -> None:
-        frames = [item for item in items if isinstance(item, Frame)]
-        self._states, observations = self._analyzer.step(self._states, frames)
+    def _analyse(self, lane: Captures) -> None:
+        with self._rules:
+            self._commit(self._evaluation.forget(self._store.states().keys() - self._settings.active_cameras.keys()))
+        states: Mapping[str, CameraState] = {}
+        while not (self._stopping.is_set() or lane.finished):
+            items = lane.take(len(self._settings.cameras), POLL_S)
+            states, observations = self._analyzer.step(states, [item for item in items if isinstance(item, Frame)])
+            with self._rules:
+                self._conclude(items, observations)
+
+    def _conclude(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
         with self.recorder.stage("rules"):
             alerts = self._evaluation.feed(_in_order(items, observations))
         for observation in observations:
@@ -143,12 +153,19 @@ class LocalPipeline:
 
     def _save(self) -> None:
         """Save the last rule state; not after an error, where it may be ahead of the alerts that went with it."""
-        if self._loop is not None and self._loop.exception() is None:
+        if self._loops and all(loop.exception() is None for loop in self._loops):
             self._delivery.accept((), self._evaluation.changed())
 
     def _camera_status(self) -> Iterator[CameraStatus]:
-        for camera_id, capture in self._captures.status().items():
-            yield self.recorder.camera_status(camera_id, capture, late=self._evaluation.late(camera_id))
+        captured = {camera_id: capture for lane in self._lanes for camera_id, capture in lane.status().items()}
+        for camera_id in self._settings.active_cameras:  # in the order of the configuration
+            yield self.recorder.camera_status(camera_id, captured[camera_id], late=self._evaluation.late(camera_id))
+
+
+def _lanes(cameras: Mapping[str, Camera]) -> list[dict[str, Camera]]:
+    """The cameras that are analysed in one round: it lasts as long as its slowest, so far ones have their own."""
+    details = {camera.detail for camera in cameras.values()}
+    return [{name: one for name, one in cameras.items() if one.detail == detail} for detail in sorted(details)]
 
 
 def _in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:

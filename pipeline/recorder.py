@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -30,10 +31,11 @@ class _Camera:
 
 
 class Recorder:
-    """Counters of one run. Written by the analysis thread, read by any."""
+    """Counters of one run. Written by the analysis threads, read by any."""
 
     def __init__(self, metrics: Metrics | None = None) -> None:
         self._metrics = metrics
+        self._lock = threading.Lock()
         self._cameras: defaultdict[str, _Camera] = defaultdict(_Camera)
         self.wall_s: defaultdict[str, float] = defaultdict(float)
         self.faces = 0
@@ -45,7 +47,8 @@ class Recorder:
         started = time.perf_counter()
         yield
         seconds = time.perf_counter() - started
-        self.wall_s[name] += seconds
+        with self._lock:
+            self.wall_s[name] += seconds
         if self._metrics is not None:
             self._metrics.observe_stage(name, seconds)
 
@@ -53,9 +56,10 @@ class Recorder:
         """Note that the rules have seen a frame, `latency_s` after it was taken (None where its clock can't say)."""
         camera = self._cameras[observation.camera_id]
         camera.analysed += 1
-        self.faces += len(observation.faces)
         camera.last = observation
         camera.times.append(time.monotonic())
+        with self._lock:
+            self.faces += len(observation.faces)
         if latency_s is not None:
             self.latencies_s.append(latency_s)
 

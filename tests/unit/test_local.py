@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from connectors.store import Store
 from operators.errors import ConfigError
-from operators.records import Clock, FaceTrack, Observation
+from operators.records import Clock, Detections, FaceTrack, Image, Observation
 from pipeline import local
 from pipeline.config import Settings
 from pipeline.local import LocalPipeline
+from pipeline.sections import Camera
 
 
 @pytest.fixture
@@ -52,7 +55,7 @@ def break_down(pipeline: LocalPipeline, feed: Callable[[object], object], *, unn
     """Run with rules that raise; `unnoticed`, nobody asks before the end."""
     with pipeline:
         pipeline._evaluation.feed = feed  # type: ignore[method-assign]
-        until(lambda: pipeline._loop and pipeline._loop.done() if unnoticed else pipeline.finished())
+        until(lambda: any(loop.done() for loop in pipeline._loops) if unnoticed else pipeline.finished())
 
 
 def test_a_state_whose_alerts_were_lost_is_not_saved(settings: Settings) -> None:
@@ -76,3 +79,29 @@ def test_what_broke_the_analysis_is_raised_at_the_end_too(settings: Settings) ->
     with pytest.raises(ZeroDivisionError):
         break_down(pipeline, lambda _: 1 / 0, unnoticed=True)
     assert pipeline.status().cameras[0].state == "stopped"
+
+
+def test_a_slow_far_camera_does_not_hold_up_the_others(settings: Settings) -> None:
+    """The far camera's detector never returns until the near one was analysed ten times."""
+    cameras = {
+        "near": {"url": "scene://smile", "fps": 10},
+        "far": {"url": "scene://neutral", "fps": 10, "detail": "far"},
+    }
+    both = settings.model_copy(update={"cameras": {name: Camera(**one) for name, one in cameras.items()}})
+    with LocalPipeline(both) as pipeline:
+        near_enough = threading.Event()
+        analyzer = pipeline._analyzer
+
+        def patient(image: Image) -> Detections:
+            assert near_enough.wait(60)
+            return analyzer.detector(image)
+
+        pipeline._analyzer = replace(analyzer, far_detector=patient)
+        until(lambda: analysed(pipeline)["near"] >= 10)
+        assert analysed(pipeline)["far"] == 0
+        near_enough.set()
+        until(lambda: analysed(pipeline)["far"] > 0)
+
+
+def analysed(pipeline: LocalPipeline) -> dict[str, int]:
+    return {camera.camera_id: camera.analysed for camera in pipeline.status().cameras}
