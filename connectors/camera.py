@@ -24,9 +24,10 @@ from pydantic import SecretStr
 
 from operators.errors import Cause
 from operators.masks import Polygon, checked_polygon
+from operators.records import GapReason
 from operators.units import Seconds
 
-__all__ = ["ADVICE", "TRANSITIONS", "Backoff", "Event", "State", "StreamSettings", "stall_limit"]
+__all__ = ["ADVICE", "TRANSITIONS", "UNWELL", "Backoff", "Event", "State", "StreamSettings", "stall_limit"]
 
 PORTS = MappingProxyType({"rtsp": 554, "rtsps": 322, "http": 80, "https": 443})
 NETWORK_SCHEMES = frozenset(PORTS)
@@ -232,3 +233,13 @@ ADVICE: Mapping[Cause, str] = MappingProxyType(
     }
 )
 """One plain sentence per cause, for the person who has to go and look."""
+
+UNWELL: Mapping[str, str] = MappingProxyType(
+    {
+        GapReason.OVERLOAD: "This machine can't analyse all its frames: lower fps or detail, or use a faster detector.",
+        GapReason.FROZEN: "The picture doesn't change: the camera's encoder may hang; restart it.",
+        GapReason.BLACK: "The picture is black or of one colour: check the lens cap, the light and the camera's "
+        "privacy mode.",
+    }
+)
+"""What to do about a live camera whose frames are dropped, by reason."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from connectors.camera import ADVICE, State, StreamSettings
+from connectors.camera import ADVICE, UNWELL, State, StreamSettings
 from connectors.capture import Captures, CaptureStatus
 from operators.errors import Cause
 from operators.records import Clock, Frame, GapReason
@@ -106,7 +106,4 @@ def _advice(settings: StreamSettings, status: CaptureStatus) -> Iterator[str]:
         yield "Pictures get lost on the way: try transport tcp."
     if 0 < status.fps_in < 0.9 * settings.fps and status.clock is not Clock.RECEIVE:
         yield f"The camera sends {status.fps_in:.1f} pictures/s, fewer than the {settings.fps:g} wanted for analysis."
-    if status.drops.get(GapReason.BLACK):
-        yield "The picture is black or of one colour: check the lens cap, the light and the camera's privacy mode."
-    if status.drops.get(GapReason.FROZEN):
-        yield "The picture doesn't change: the camera's encoder may hang; restart it."
+    yield from (UNWELL[reason] for reason in (GapReason.BLACK, GapReason.FROZEN) if status.drops.get(reason))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from connectors.camera import State
+from connectors.camera import UNWELL, State
 from connectors.capture import CaptureStatus
 from operators.records import Alert, Clock, Observation
 from pipeline.metrics import Metrics
@@ -18,6 +18,8 @@ from pipeline.status import CameraStatus
 __all__ = ["Recorder"]
 
 RATE_WINDOW_S = 5.0
+MANY_DROPS = 3
+"""So many frames dropped in that time for one reason are worth a word."""
 KEPT_LATENCIES = 100_000
 
 
@@ -28,6 +30,18 @@ class _Camera:
     analysed: int = 0
     last: Observation | None = None
     times: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
+    drops: deque[tuple[float, Mapping[str, int]]] = field(default_factory=deque)
+
+    def dropped_lately(self, drops: Mapping[str, int]) -> str:
+        """The reason for which most frames were dropped in the last seconds, or nothing; `drops` are the totals now."""
+        now = time.monotonic()
+        self.drops.append((now, drops))
+        while self.drops[0][0] < now - RATE_WINDOW_S:
+            self.drops.popleft()
+        before = self.drops[0][1]
+        lately = {reason: count - before.get(reason, 0) for reason, count in drops.items()}
+        worst = max(lately, key=lately.__getitem__, default="")
+        return worst if lately.get(worst, 0) >= MANY_DROPS else ""
 
 
 class Recorder:
@@ -76,12 +90,13 @@ class Recorder:
         """What capture and analysis know of one camera, together."""
         camera = self._cameras.get(camera_id) or _Camera()  # to insert it here could undo what `decided` counts now
         last = camera.last
+        unwell = camera.dropped_lately(capture.drops) if capture.state is State.LIVE else ""
         faces = last.faces if last is not None and capture.state is State.LIVE else ()
         return CameraStatus(
             camera_id=camera_id,
             state=str(capture.state),
             cause=str(capture.cause or ""),
-            advice=capture.advice,
+            advice=capture.advice or UNWELL.get(unwell, ""),
             skew_s=capture.skew_s,
             lost=capture.lost,
             late=late,

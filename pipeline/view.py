@@ -112,7 +112,7 @@ class _Lines:
 
     def __init__(self, console: Console, purpose: str) -> None:
         self._console, self._purpose = console, purpose
-        self._states: dict[str, tuple[str, str]] = {}
+        self._states: dict[str, tuple[str, str, str]] = {}
         self._alerts: frozenset[str] = frozenset()
         self._due_s = LINES_EVERY_S
 
@@ -128,7 +128,7 @@ class _Lines:
 
     def _news(self, status: Status) -> Iterator[str]:
         for camera in status.cameras:
-            state = (camera.state, camera.cause)
+            state = (camera.state, camera.cause, camera.advice)
             if self._states.get(camera.camera_id) != state:
                 self._states[camera.camera_id] = state
                 yield _state_line(camera)
@@ -167,7 +167,7 @@ def screen(status: Status, *, purpose: str, rules: Sequence[str] = (), height: i
 
 def explain(status: Status) -> Iterator[str]:
     """What happens now, in words: trouble first, then what is waiting to fire, then what the cameras see."""
-    troubled = [camera for camera in status.cameras if camera.state != "live"]
+    troubled = [camera for camera in status.cameras if camera.state != "live" or camera.advice]
     seeing = [camera for camera in status.cameras if camera.state == "live" and camera.faces]
     yield from map(_trouble, troubled)
     if status.store_error:

@@ -117,6 +117,8 @@ def _parse(text: str, path: Path) -> tuple[Value, str]:
     except MarkedYAMLError as error:
         line, column = _mark(error)
         return None, f"{path}:{line}:{column}: {_reason(error, text)}"
+    except RecursionError:
+        return None, f"{path}: nested too deeply to be a configuration"
     except YAMLError as error:
         return None, f"{path}: not YAML: {_QUOTED.sub('', str(error)).splitlines()[0]}"
 

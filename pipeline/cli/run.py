@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from operators.errors import SinkError
 from pipeline.cli.options import ConfigOption, PlainOption, seconds
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None
     from pipeline.view import stdout_is_taken, summary
 
     settings = _load(config)
-    typer.echo(summary(run_local(settings, seconds=for_, plain=plain)), err=stdout_is_taken(settings))
+    last = run_local(settings, seconds=for_, plain=plain)
+    typer.echo(summary(last), err=stdout_is_taken(settings))
+    if last.store_error:
+        raise SinkError(f"the last alerts could not be stored: {last.store_error}", retryable=False)
 
 
 def demo(
