@@ -16,7 +16,7 @@ from connectors.schemes import open_source
 from connectors.source import Source
 from connectors.timing import Pacer
 from connectors.wire import alert_document, encode, observation_document
-from operators.errors import SinkError
+from operators.errors import ConfigError, SinkError
 from operators.masks import Polygon, black_out
 from operators.records import UNKNOWN, Clock, Frame, Observation
 from pipeline.build import build_analyzer, build_evaluator, camera_view
@@ -34,7 +34,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One video, and where its results go. `fps` analyses fewer frames than there are."""
+    """One video, and where its results go.
+
+    `camera_id` names the configured camera whose zones, masks and detail apply; without it the video's own name is the
+    camera. `fps` analyses fewer frames than there are.
+    """
 
     video: Path
     output: Path
@@ -67,6 +71,8 @@ def analyze(settings: Settings, job: Job, *, progress: Progress = lambda _done, 
     """
     camera_id = job.camera_id or _camera_id(job.video)
     camera = settings.cameras.get(camera_id)
+    if job.camera_id and camera is None:
+        raise ConfigError(f"no camera {camera_id!r} in the configuration; there are: {', '.join(settings.cameras)}")
     view = {} if camera is None else {camera_id: camera_view(camera)}
     outcome, started = Outcome(), time.monotonic()
     analyzer = build_analyzer(settings, views=view)

@@ -34,7 +34,7 @@ from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
 from pipeline.sections import Camera
 from pipeline.status import CameraStatus, Status
-from pipeline.view import View
+from pipeline.view import View, restore_terminal
 
 __all__ = ["LocalPipeline", "run"]
 
@@ -180,6 +180,7 @@ def _age(observation: Observation) -> float | None:
 
 
 def _cut_off() -> None:
+    restore_terminal()
     log.error("stopping took longer than limit_s=%.1f: cut off", STOP_S)
     os._exit(1)
 
@@ -212,6 +213,7 @@ def _stop_signals(stop: threading.Event) -> Iterator[None]:
 
     def asked(number: int, _: FrameType | None) -> None:
         if stop.is_set():
+            restore_terminal()
             os._exit(128 + number)
         stop.set()
 

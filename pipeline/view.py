@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
@@ -20,7 +21,7 @@ from operators.units import format_duration
 from pipeline.config import Settings
 from pipeline.status import CameraStatus, Status
 
-__all__ = ["View", "explain", "screen", "stdout_is_taken", "summary"]
+__all__ = ["View", "explain", "restore_terminal", "screen", "stdout_is_taken", "summary"]
 
 STATE_STYLES = {
     "live": "green",
@@ -180,6 +181,13 @@ def explain(status: Status) -> Iterator[str]:
         yield from _sights(camera)
     if status.cameras and not troubled and not seeing:
         yield "nobody is in sight of any camera"
+
+
+def restore_terminal() -> None:
+    """Give the terminal back when the process ends without leaving the view."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?1049l\x1b[?25h")  # leave the alternate screen, show the cursor
+        sys.stdout.flush()
 
 
 def stdout_is_taken(settings: Settings) -> bool:

@@ -70,6 +70,9 @@ def analyze(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Models, analysis and rules to use.")
     ] = None,
+    camera: Annotated[
+        str, typer.Option(metavar="NAME", help="Camera of the configuration whose zones, masks and detail apply.")
+    ] = "",
     alerts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Alerts of the rules go here, as JSON lines.")
     ] = None,
@@ -93,7 +96,7 @@ def analyze(
         task = bar.add_task(video.name, total=None)
         outcome = analyze_video(
             settings,
-            Job(video=video, output=output, alerts=alerts, fps=fps),
+            Job(video=video, output=output, alerts=alerts, camera_id=camera, fps=fps),
             progress=lambda done, total: bar.update(task, completed=done, total=total or None),
         )
     typer.echo(

@@ -85,6 +85,20 @@ def test_twice_gives_the_same_bytes_and_the_same_alerts(video: Path, tmp_path: P
     ]
 
 
+def test_a_configured_camera_lends_its_masks_and_its_name(video: Path, tmp_path: Path) -> None:
+    config = tmp_path / "mien.yaml"
+    masked = "cameras: {scene: {url: unused.mp4}, dark: {url: unused.mp4, masks: [[[0, 0], [1, 0], [1, 1], [0, 1]]]}}"
+    config.write_text(RULES.replace("cameras: {scene: {url: unused.mp4}}", masked))
+    done = run(video, "-o", tmp_path / "o.jsonl", "-c", config, "--camera", "dark")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "o.jsonl").read_text().splitlines()]
+    assert {line["camera_id"] for line in lines} == {"dark"}
+    assert not any(line["faces"] for line in lines), "the mask covers everything"
+    wrong = run(video, "-o", tmp_path / "o.jsonl", "-c", config, "--camera", "drak")
+    assert wrong.returncode == 2
+    assert "there are: scene, dark" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("video", "says"),
     [
