@@ -63,6 +63,11 @@ class Entry:
     options: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def shipped(self) -> bool:
+        """Whether the files are part of this repository."""
+        return all((_HERE / "weights" / file).is_file() for file in self.files)
+
 
 @cache
 def entries() -> tuple[Entry, ...]:

@@ -76,4 +76,6 @@ def card(name: NameArgument) -> None:
 def _origin(entry: Entry) -> str:
     if entry.package:
         return f"the package {entry.package}, no download"
-    return f"mien models fetch {entry.name}" if entry.urls else "this repository"
+    if entry.urls:
+        return f"mien models fetch {entry.name}"
+    return "this repository" if entry.shipped else "your own copy: a path or a mirror"
