@@ -180,6 +180,11 @@ class Store:
             (position,) = connection.execute("SELECT position FROM cursors WHERE sink = ?", (sink,)).fetchone()
             return int(position)
 
+    def forget_sinks(self, kept: Sequence[str]) -> None:
+        """Drop the positions of all sinks but these, so that the journal is not kept for a sink nobody configures."""
+        with self._transaction() as connection:
+            connection.execute(f"DELETE FROM cursors WHERE sink NOT IN ({_marks(kept)})", tuple(kept))  # noqa: S608
+
     def advance(self, sink: str, position: int) -> None:
         """Note that `sink` has everything up to `position`; it never moves back."""
         with self._transaction() as connection:

@@ -50,6 +50,7 @@ class Delivery:
         self._error = ""
         self._stopping = threading.Event()
         self._ends_at = math.inf
+        store.forget_sinks([sink.name for sink in sinks])
         self._workers = [Worker(store, sink) for sink in sinks]
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=f"sink-{worker.name}", daemon=True)

@@ -242,3 +242,15 @@ def test_one_pipeline_at_a_time_runs_on_a_store(store, path):
     store.close()
     second.claim()
     second.close()
+
+
+def test_a_sink_that_is_no_longer_configured_holds_nothing_back(store, clock):
+    for sink in ("hook", "gone"):
+        store.cursor(sink)
+    store.append([FEAR, resolved(FEAR)])
+    store.advance("hook", store.after(0, 10)[-1][0])
+    clock.now += 31 * DAY
+    assert store.prune(clock.now).deleted == 0, "gone has not received it"
+    store.forget_sinks(["hook"])
+    assert store.prune(clock.now) == Pruned(deleted=2, undelivered=0)
+    assert store.waiting("hook") == 0
