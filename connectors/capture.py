@@ -298,7 +298,9 @@ class _Feed:
     def _connect(self, now: float) -> None:
         self._epoch = max(self._epoch + 1, round(time.time() * 1000))
         self._started_at = self._heard_at = now
-        self._down_at, self._live_at = now + DOWN_EVERY_S, None
+        self._live_at = None
+        # Only the first attempt has time to come up: failing again and again must not put off telling the outage.
+        self._down_at = self._down_at or now + DOWN_EVERY_S
         try:
             self._link = _Link()
             self._link.connection.send(self._settings)
