@@ -33,8 +33,9 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 schema: $(STAMPS)/dev ## write the generated JSON Schema
 	$(BIN)/mien config schema > docs/mien.schema.json
 
-bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras
-	$(BIN)/mien bench --help
+bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras: make bench CLIP=video.mp4
+	@test -n "$(CLIP)" || { echo "which video? make bench CLIP=video.mp4" >&2; exit 2; }
+	$(BIN)/mien bench "$(CLIP)"
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

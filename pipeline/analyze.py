@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -73,6 +73,7 @@ def analyze(settings: Settings, job: Job, *, progress: Progress = lambda _done, 
     camera = settings.cameras.get(camera_id)
     if job.camera_id and camera is None:
         raise ConfigError(f"no camera {camera_id!r} in the configuration; there are: {', '.join(settings.cameras)}")
+    _refuse_overwriting(job)
     view = {} if camera is None else {camera_id: camera_view(camera)}
     outcome, started = Outcome(), time.monotonic()
     analyzer = build_analyzer(settings, views=view)
@@ -131,15 +132,23 @@ def _camera_id(video: Path) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", video.stem.lower()).strip("-_") or "video"
 
 
-def _writer(path: Path) -> BinaryIO:
+def _refuse_overwriting(job: Job) -> None:
+    """Results must not replace the recording, nor each other."""
+    paths = [path.resolve() for path in (job.video, job.output, job.alerts) if path is not None]
+    if len(set(paths)) < len(paths):
+        raise ConfigError("the video, the observations and the alerts need three different files")
+
+
+@contextmanager
+def _writer(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to; a disk that fills up is told while writing or, by what was still buffered, when closing."""
     try:
-        return path.open("wb")
+        with path.open("wb") as file:
+            yield file
     except OSError as error:
         raise SinkError(f"can't write {path}: {error.strerror}", retryable=False) from error
 
 
 def _write(file: BinaryIO, documents: Iterator[dict[str, object]]) -> None:
-    try:
-        file.writelines(encode(document) + b"\n" for document in documents)
-    except OSError as error:
-        raise SinkError(f"can't write {file.name}: {error.strerror}", retryable=False) from error
+    file.writelines(encode(document) + b"\n" for document in documents)
+    file.flush()

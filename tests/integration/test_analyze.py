@@ -117,3 +117,15 @@ def test_a_place_that_cannot_be_written_is_said(video: Path, tmp_path: Path) -> 
     done = run(video, "-o", tmp_path / "missing" / "observations.jsonl")
     assert done.returncode == 1
     assert "can't write" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-o", "VIDEO"], ["-o", "o.jsonl", "--alerts", "o.jsonl"]])
+def test_results_replace_neither_the_recording_nor_each_other(
+    arguments: list[str], video: Path, tmp_path: Path
+) -> None:
+    before = video.read_bytes()
+    named = [str(video) if one == "VIDEO" else str(tmp_path / one) if one == "o.jsonl" else one for one in arguments]
+    done = run(video, *named)
+    assert done.returncode == 2
+    assert "different files" in done.stderr
+    assert video.read_bytes() == before

@@ -15,6 +15,7 @@ import pytest
 from models import registry
 from models.registry import Entry, cache_folder, entries, fetch, find, load
 from operators.errors import ModelError
+from pipeline.checks import EXPRESSIONS
 
 FACE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
 
@@ -216,3 +217,7 @@ def test_failed_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch:
 
 def test_cache_is_the_users() -> None:
     assert cache_folder().parts[-2:] == ("mien", "models")
+
+
+def test_rules_are_checked_against_the_labels_of_the_model():
+    assert find("expression").labels == EXPRESSIONS
