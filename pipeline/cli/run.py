@@ -100,8 +100,8 @@ def analyze(
             progress=lambda done, total: bar.update(task, completed=done, total=total or None),
         )
     typer.echo(
-        f"{outcome.frames} frames ({outcome.lost} undecodable), {outcome.faces} faces ({outcome.unreadable} unreadable), "
-        f"{outcome.alerts} alert transitions in {outcome.seconds:.1f} s -> {output}"
+        f"{outcome.frames} frames ({outcome.lost} undecodable), {outcome.faces} faces "
+        f"({outcome.unreadable} unreadable), {outcome.alerts} alert transitions in {outcome.seconds:.1f} s -> {output}"
     )
 
 
