@@ -179,6 +179,11 @@ class Severity(StrEnum):
     WARNING = "warning"
     CRITICAL = "critical"
 
+    @property
+    def rank(self) -> int:
+        """0 for the lowest."""
+        return tuple(Severity).index(self)
+
 
 class Scope(StrEnum):
     """What an alert is about."""
@@ -186,6 +191,10 @@ class Scope(StrEnum):
     TRACK = "track"
     ZONE = "zone"
     CAMERA = "camera"
+    GROUP = "group"
+    """Cameras, and zones of them, that were declared together."""
+    SITE = "site"
+    """All cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +202,9 @@ class Alert:
     """One transition of one alert. Evidence is numbers only: no picture, no embedding, no stable person id.
 
     `alert_id` is a hash of rule, rule version, scope key and `starts_at`, so the same history gives the same id;
-    `seq` counts the transitions of one alert. `labels` identify, `annotations` explain.
+    `seq` counts the transitions of one alert. `labels` identify, `annotations` explain. `camera_id` is empty for a group
+    or a site. `config` is the version of the rule set. `silenced_by` says why a transition is recorded but not sent:
+    `inhibited:RULE`, `muted:SCHEDULE`, `grouped` (it waits for others), or empty.
     """
 
     alert_id: str
@@ -211,6 +222,8 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, float] = field(default_factory=dict)
+    config: str = ""
+    silenced_by: str = ""
 
     @property
     def transition_id(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from operators.records import UNKNOWN, FaceTrack, Scope, Severity
-from operators.rules.rule import Rule, rule_version
+from operators.rules.rule import Rule
+from operators.rules.ruleset import RuleSet, rule_version
 from operators.rules.template import Template
 
 __all__ = ["NOBODY", "Plan", "milliseconds", "plan_rule"]
@@ -91,11 +92,11 @@ def plan_rule(rule: Rule, camera_id: str, *, interval: float = 0.0) -> Plan:
     max_gap = milliseconds(max(3 * interval, 0.5) if rule.max_gap is None else rule.max_gap)
     return Plan(
         rule=rule,
-        version=rule_version(rule),
+        version=rule_version(rule, RuleSet((rule,))),
         camera_id=camera_id,
         enter=rule.when.enter,
         exit=rule.when.enter if rule.when.exit is None else rule.when.exit,
-        names=rule.when.expressions,
+        names=rule.when.names,
         zones=frozenset(rule.where.zones),
         min_quality=rule.min_quality,
         min_confidence=rule.min_confidence,

@@ -13,7 +13,7 @@ def satisfied(plan: Plan, episode: Episode) -> bool:
     """Whether the episode, whose last sample is TRUE, is enough for the rule to fire."""
     return (
         episode.duration_ms >= plan.for_ms
-        and episode.samples >= plan.rule.min_samples
+        and episode.samples >= plan.rule.samples_needed
         and episode.coverage >= plan.rule.min_coverage
     )
 
