@@ -4,33 +4,67 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from typing import Protocol
 
 from operators.records import Scope
-from operators.rules import Rule
+from operators.rules import EXPRESSIONS, Group, Predicate, Routing, Rule, Schedule
+from operators.rules.predicate import VALUES
+from operators.rules.ruleset import inhibition_circle, inhibition_level
 from operators.units import format_duration
 from pipeline.complaints import PURPOSE, Complaint, nearest
 from pipeline.sections import Camera
 from pipeline.yaml_source import Location
 
-__all__ = ["EXPRESSIONS", "check"]
+__all__ = ["EXPRESSIONS", "RuleSections", "check", "check_rules"]
 
-EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""The labels of FER+, which every expression model of the registry gives."""
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_NAME = "a-z, 0-9, _ and -, beginning with a-z or 0-9"
+_TAKEN = (*EXPRESSIONS, *VALUES, "and", "or", "not")
 
 
-def check(
-    *, purpose: str, cameras: Mapping[str, Camera], rules: Sequence[Rule], sinks: Iterable[str]
-) -> Iterator[Complaint]:
-    """Every mistake that only shows when sections are seen together; `sinks` are their names."""
+class RuleSections(Protocol):
+    """What the settings and a `RuleSet` have in common; the latter is never wrong in its names."""
+
+    @property
+    def rules(self) -> Sequence[Rule]:
+        """The rules, completed."""
+
+    @property
+    def signals(self) -> Mapping[str, Mapping[str, float]]:
+        """Derived signals."""
+
+    @property
+    def groups(self) -> Mapping[str, Group]:
+        """Groups of cameras."""
+
+    @property
+    def schedules(self) -> Mapping[str, Schedule]:
+        """Schedules."""
+
+    @property
+    def routing(self) -> Routing:
+        """Muted hours."""
+
+
+def check(*, purpose: str, cameras: Mapping[str, Camera], sinks: Iterable[str]) -> Iterator[Complaint]:
+    """Every mistake that only shows when sections are seen together, but for the rules; `sinks` are their names."""
     if not purpose.strip():
         yield Complaint(("purpose",), f"empty; {PURPOSE}")
     yield from _cameras(cameras)
-    yield from _twice(("rules",), "id", [rule.id for rule in rules])
     yield from _twice(("sinks",), "name", sinks)
-    for index, rule in enumerate(rules):
-        yield from _rule(cameras, rule, index)
+
+
+def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) -> Iterator[Complaint]:
+    """What is wrong with rules whose every value is right by itself; without cameras, their names are not checked."""
+    yield from _twice(("rules",), "id", [rule.id for rule in sections.rules])
+    yield from _signals(sections.signals)
+    yield from _groups(sections.groups, cameras)
+    yield from _mutes(sections)
+    yield from _inhibitions(sections.rules)
+    for index, rule in enumerate(sections.rules):
+        yield from _names(sections, rule, ("rules", index))
+        if cameras is not None:
+            yield from _rule(cameras, sections, rule, ("rules", index))
 
 
 def _cameras(cameras: Mapping[str, Camera]) -> Iterator[Complaint]:
@@ -42,9 +76,7 @@ def _cameras(cameras: Mapping[str, Camera]) -> Iterator[Complaint]:
             (("cameras", camera_id, "zones", zone), zone) for zone in camera.zones
         ]:
             if not _ID.fullmatch(name):
-                yield Complaint(
-                    location, "expected a name of a-z, 0-9, _ and -, beginning with a-z or 0-9", at_key=True
-                )
+                yield Complaint(location, f"expected a name of {_NAME}", at_key=True)
 
 
 def _twice(section: tuple[str], key: str, names: Iterable[str]) -> Iterator[Complaint]:
@@ -56,19 +88,108 @@ def _twice(section: tuple[str], key: str, names: Iterable[str]) -> Iterator[Comp
         seen.setdefault(name, index)
 
 
-def _rule(cameras: Mapping[str, Camera], rule: Rule, index: int) -> Iterator[Complaint]:
-    at = ("rules", index)
+def _signals(signals: Mapping[str, Mapping[str, float]]) -> Iterator[Complaint]:
+    for name, weights in signals.items():
+        at = ("signals", name)
+        if not _ID.fullmatch(name) or name in _TAKEN:
+            text = f"expected a name of a-z, 0-9, _ and -, and not one of {', '.join(_TAKEN)}"
+            yield Complaint(at, text, at_key=True)
+        for expression in weights:
+            if expression not in EXPRESSIONS:
+                yield Complaint((*at, expression), _unknown(expression, EXPRESSIONS, "expression"), at_key=True)
+        if not any(weights.values()):
+            yield Complaint(at, "expected at least one expression with a weight other than 0")
+
+
+def _groups(groups: Mapping[str, Group], cameras: Mapping[str, Camera] | None) -> Iterator[Complaint]:
+    for name, group in groups.items():
+        if not _ID.fullmatch(name):
+            yield Complaint(("groups", name), f"expected a name of {_NAME}", at_key=True)
+        if cameras is not None:
+            yield from _known(("groups", name, "cameras"), group.cameras, cameras, "camera")
+            zones = {zone for camera in group.cameras if camera in cameras for zone in cameras[camera].zones}
+            yield from _known(("groups", name, "zones"), group.zones, zones, "zone of these cameras")
+
+
+def _mutes(sections: RuleSections) -> Iterator[Complaint]:
+    ids = [rule.id for rule in sections.rules]
+    for index, mute in enumerate(sections.routing.mute):
+        at = ("routing", "mute", index)
+        if mute.schedule not in sections.schedules:
+            yield Complaint((*at, "schedule"), _unknown(mute.schedule, sections.schedules, "schedule"))
+        yield from _known((*at, "rules"), mute.rules, ids, "rule")
+
+
+def _inhibitions(rules: Sequence[Rule]) -> Iterator[Complaint]:
+    """Unknown rules, rules of another level, circles."""
+    levels = {rule.id: inhibition_level(rule) for rule in rules}
+    for index, rule in enumerate(rules):
+        for number, inhibit in enumerate(rule.inhibit):
+            at = ("rules", index, "inhibit", number, "rules")
+            yield from _known(at, inhibit.rules, {*levels, "*"}, "rule")
+            for position, name in enumerate(inhibit.rules):
+                if levels.get(name, levels[rule.id]) != levels[rule.id]:
+                    text = f'"{name}" ({levels[name]}) and this rule ({levels[rule.id]}) are evaluated apart'
+                    yield Complaint((*at, position), f"{text}; rules inhibit only rules of their own level")
+    circle = inhibition_circle(rules)
+    if circle:
+        index = list(levels).index(circle[0])
+        yield Complaint(("rules", index, "inhibit"), f"these rules inhibit in a circle: {' -> '.join(circle)}")
+
+
+def _names(sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complaint]:
+    """Names of groups, schedules, expressions and derived signals."""
+    if rule.group and rule.group not in sections.groups:
+        yield Complaint((*at, "group"), _unknown(rule.group, sections.groups, "group"))
+    if rule.schedule and rule.schedule not in sections.schedules:
+        yield Complaint((*at, "schedule"), _unknown(rule.schedule, sections.schedules, "schedule"))
+    readable = [*EXPRESSIONS, *sections.signals]
+    for where, leaf in _leaves(rule):
+        if leaf.prob and leaf.prob not in readable:
+            yield Complaint((*at, *where, "prob"), _unknown(leaf.prob, readable, "expression"))
+        yield from _known((*at, *where, "prob_any"), leaf.prob_any, readable, "expression")
+
+
+def _leaves(rule: Rule) -> Iterator[tuple[Location, Predicate]]:
+    """Every part of the rule that reads a number, with its place in the rule."""
+    if rule.when:
+        yield from _below(("when",), rule.when)
+    if rule.pulse and rule.pulse.flank:
+        yield from _below(("pulse", "flank", "when"), rule.pulse.flank.when)
+    if rule.sequence:
+        for index, step in enumerate(rule.sequence.steps):
+            yield from _below(("sequence", "steps", index, "when"), step.when)
+        if rule.sequence.not_between:
+            yield from _below(("sequence", "not_between", "when"), rule.sequence.not_between.when)
+
+
+def _below(at: Location, when: Predicate) -> Iterator[tuple[Location, Predicate]]:
+    if when.is_leaf:
+        yield at, when
+    for key, parts in (("all", when.all), ("any", when.any)):
+        for index, part in enumerate(parts):
+            yield from _below((*at, key, index), part)
+    if when.not_:
+        yield from _below((*at, "not"), when.not_)
+
+
+def _rule(cameras: Mapping[str, Camera], sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complaint]:
+    """Where it looks, and what the cameras there can show it."""
     yield from _known((*at, "where", "cameras"), rule.where.cameras, cameras, "camera")
-    watched = [cameras[name] for name in rule.where.cameras or cameras if name in cameras]
+    watched = _watched(cameras, sections, rule)
     if set(rule.where.cameras) <= set(cameras):
         yield from _zones(rule, {zone for camera in watched for zone in camera.zones}, at)
-    key = "prob" if rule.when.prob else "prob_any"
-    for unknown in _known((*at, "when", key), rule.when.expressions, EXPRESSIONS, "expression"):
-        yield replace(unknown, location=unknown.location[:4]) if rule.when.prob else unknown
     slowest = max((1 / camera.fps for camera in watched), default=0.0)
     if rule.max_gap is not None and 0 < rule.max_gap <= slowest:
         text = f"{format_duration(rule.max_gap)} is no longer than the time between two pictures "
         yield Complaint((*at, "max_gap"), f"{text}({format_duration(slowest)}), so this rule could never fire")
+
+
+def _watched(cameras: Mapping[str, Camera], sections: RuleSections, rule: Rule) -> list[Camera]:
+    """The cameras that the rule looks at, as far as they exist."""
+    group = sections.groups.get(rule.group)
+    names = group.cameras if group else rule.where.cameras or cameras
+    return [cameras[name] for name in names if name in cameras]
 
 
 def _zones(rule: Rule, zones: set[str], at: Location) -> Iterator[Complaint]:
@@ -80,6 +201,9 @@ def _zones(rule: Rule, zones: set[str], at: Location) -> Iterator[Complaint]:
 def _known(location: Location, names: Iterable[str], known: Iterable[str], kind: str) -> Iterator[Complaint]:
     for index, name in enumerate(names):
         if name not in known:
-            listed = ", ".join(sorted(known)) or "none"
-            text = f'"{name}" is no {kind}{nearest(name, known) or f"; there are: {listed}"}'
-            yield Complaint((*location, index), text)
+            yield Complaint((*location, index), _unknown(name, known, kind))
+
+
+def _unknown(name: str, known: Iterable[str], kind: str) -> str:
+    listed = ", ".join(sorted(known)) or "none"
+    return f'"{name}" is no {kind}{nearest(name, known) or f"; there are: {listed}"}'

@@ -11,14 +11,14 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import ErrorDetails
 
 from pipeline.schema import Schema, is_secret, known_keys, resolve
 from pipeline.yaml_source import Location, lookup
 
-__all__ = ["MASK", "PURPOSE", "Complaint", "complaints", "dotted", "hide", "nearest"]
+__all__ = ["MASK", "PURPOSE", "Complaint", "Finding", "complaints", "dotted", "hide", "nearest"]
 
 MASK = "**********"
 PURPOSE = (
@@ -51,13 +51,25 @@ _EXPECTED = {
 }
 
 
+SeverityName = Literal["error", "warning"]
+
+
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One mistake: at which location, at its key or its value, and what it is."""
+    """One mistake: at which location, at its key or its value, and what it is. A warning stops nothing."""
 
     location: Location
     text: str
     at_key: bool = False
+    severity: SeverityName = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line to print: `file:line:column: key: what is wrong`."""
+
+    severity: SeverityName
+    text: str
 
 
 def dotted(location: Sequence[str | int]) -> str:

@@ -8,6 +8,7 @@ files only: never a camera, the network or hardware.
 from __future__ import annotations
 
 import io
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -28,10 +29,10 @@ from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
 from operators.errors import ConfigError
-from operators.rules import Rule, with_defaults
+from operators.rules import Group, Limits, Routing, Rule, RuleSet, Schedule, with_defaults
 from operators.units import format_duration
-from pipeline.checks import check
-from pipeline.complaints import Complaint, complaints, dotted, hide, nearest
+from pipeline.checks import check, check_rules
+from pipeline.complaints import Complaint, Finding, complaints, dotted, hide, nearest
 from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
 from pipeline.schema import is_duration, is_secret, tidy, walk
 from pipeline.sections import Analysis, Camera, Metrics, Models
@@ -43,15 +44,23 @@ __all__ = [
     "Metrics",
     "Models",
     "Settings",
+    "check_settings",
     "json_schema",
+    "load_rules",
     "load_settings",
+    "rules_report",
     "secret_values",
     "show",
 ]
 
+log = logging.getLogger(__name__)
+
 _HINT = "Every key is explained in docs/configuration.md and by `mien config schema`."
 _SHELL_VARIABLE = re.compile(r"\$\{\w+\}")
-_RULES_FILE = ("version", "defaults", "rules")
+_RULE_SECTIONS = ("signals", "groups", "schedules", "routing", "limits")
+_RULES_FILE = ("version", "defaults", "rules", *_RULE_SECTIONS)
+_WHOLE = {"purpose", "cameras"}
+"""Keys that a rules file can't have: a file with one of them is a whole configuration."""
 
 SinkSettings = Annotated[StdoutSettings | JsonlSettings | WebhookSettings, Field(discriminator="type")]
 
@@ -91,6 +100,16 @@ class Settings(BaseSettings):
     """When to alert: a list here, or the path of a rules file."""
     rule_defaults: dict[str, Any] = {}
     """Fields for every rule of this file that does not set them itself."""
+    signals: dict[str, dict[str, float]] = {}
+    """Derived signals by name, each a weighted sum of expressions: `{negative: {anger: 1, fear: 1, sadness: 1}}`."""
+    groups: dict[str, Group] = {}
+    """Cameras that rules watch as one place, by name."""
+    schedules: dict[str, Schedule] = {}
+    """Hours of the week in a time zone, by name."""
+    routing: Routing = Routing()
+    """How alerts reach people: muted hours, and several alerts sent as one."""
+    limits: Limits = Limits()
+    """Bounds of the rules' memory."""
     store: StoreSettings = StoreSettings()
     """The file that remembers alerts."""
     sinks: tuple[SinkSettings, ...] = ()
@@ -102,6 +121,11 @@ class Settings(BaseSettings):
     def active_cameras(self) -> dict[str, Camera]:
         """The cameras that are enabled."""
         return {camera_id: camera for camera_id, camera in self.cameras.items() if camera.enabled}
+
+    @property
+    def rule_set(self) -> RuleSet:
+        """The rules with everything that they name."""
+        return RuleSet(self.rules, self.signals, self.groups, self.schedules, self.routing, self.limits)
 
     @classmethod
     @override
@@ -117,17 +141,54 @@ class Settings(BaseSettings):
         return (*_outside(), init_settings)
 
 
+class _RulesAlone(Settings):
+    """The rules file without a configuration: nothing outside it counts."""
+
+    @classmethod
+    @override
+    def settings_customise_sources(  # type: ignore[override]  # pydantic passes the sources by name
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: object
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The file only."""
+        return (init_settings,)
+
+
 def load_settings(path: Path | str) -> Settings:
-    """Read, complete and check one configuration file; ConfigError lists every mistake with its place."""
-    source = _read(Path(path))
-    found = _resolve_secrets(source)
-    found += [Complaint((key,), "unknown key", at_key=True) for key in source.data if key.startswith("_")]
-    settings = None
-    if not found:
-        settings, found = _validate(source)
-    if settings is None or found:
-        raise ConfigError(_report(found, source))
+    """Read, complete and check one configuration file; ConfigError lists every mistake with its place.
+
+    Warnings are logged; `check_settings` gives them as lines.
+    """
+    settings, warnings = check_settings(path)
+    for line in warnings:
+        log.warning("%s", line)
     return settings
+
+
+def check_settings(path: Path | str) -> tuple[Settings, list[str]]:
+    """The settings of a configuration file, and one line per warning; raises ConfigError as `load_settings` does."""
+    return _accept(_read(Path(path)))
+
+
+def load_rules(path: Path | str) -> RuleSet:
+    """The rules of a rules file, or of a whole configuration, whose secrets need not exist here.
+
+    Raises ConfigError as `load_settings` does; a rules file alone knows no cameras, so their names are not checked.
+    """
+    settings, _ = _accept(_read_either(Path(path)), secrets=False)
+    return settings.rule_set
+
+
+def rules_report(path: Path, config: Path | None = None) -> list[Finding]:
+    """Everything that is to be said about a rules file (or the rules of a whole configuration), in the file's order.
+
+    With `config`, against the cameras of that configuration, in the place of its own rules.
+    """
+    try:
+        source = _read_either(path) if config is None else _read(config, rules=path)
+        _, found = _examine(source, secrets=False)
+    except ConfigError as error:
+        return [Finding("error", str(error))]
+    return _findings(found, source)
 
 
 @cache
@@ -176,13 +237,18 @@ def secret_values(settings: Settings) -> list[str]:
 class _Source:
     """What the settings are made from: the file, its rules file, and what is laid over both, strongest first.
 
-    `data` is the file's data with the rules put in and completed.
+    `data` is the file's data with the rules put in and completed. A rules file alone is both files.
     """
 
     file: Document
     rules: Document | None
     layers: Sequence[Variables]
     data: dict[str, Any]
+
+    @property
+    def alone(self) -> bool:
+        """Whether this is a rules file without a configuration."""
+        return self.file is self.rules
 
     def merged(self) -> dict[str, Any]:
         """What pydantic-settings makes of it."""
@@ -194,21 +260,26 @@ class _Source:
         for layer in self.layers:
             if name := layer.name_of(location):
                 return name, (0, 0), dotted(location)
-        location = self._as_written(location)
-        document = self.file
-        if self.rules is not None and location[0] in {"rules", "rule_defaults"}:
-            document = self.rules
-            location = ("defaults", *location[1:]) if location[0] == "rule_defaults" else location
+        document, location = self._as_written(location)
         position = document.key_position(location) if complaint.at_key else document.value_position(location)
         return document.at(position), position, dotted(location)
 
-    def _as_written(self, location: Location) -> Location:
-        """A field that a rule took from the defaults stands there."""
-        document, key = (self.file, "rule_defaults") if self.rules is None else (self.rules, "defaults")
+    def _as_written(self, location: Location) -> tuple[Document, Location]:
+        """The file that says it, and where: what a rule took from the defaults stands there, a short form is a text."""
+        document, defaults = self.file, "rule_defaults"
+        if self.rules is not None and _in_rules_file(location[0], self.rules):
+            document, defaults = self.rules, "defaults"
+        if location[0] == "rule_defaults":
+            location = (defaults, *location[1:])
         inherited = location[0] == "rules" and len(location) > 2 and lookup(document.data, location[:3]) is None
-        if inherited and lookup(document.data, (key, location[2])) is not None:
-            return ("rule_defaults", *location[2:])
-        return location
+        if inherited and lookup(document.data, (defaults, location[2])) is not None:
+            location = (defaults, *location[2:])
+        texts = (end for end in range(1, len(location)) if isinstance(lookup(document.data, location[:end]), str))
+        return document, location[: next(texts, None)]
+
+
+def _in_rules_file(section: str | int, rules: Document) -> bool:
+    return section in {"rules", "rule_defaults"} or (section in _RULE_SECTIONS and section in rules.data)
 
 
 def _outside() -> tuple[Variables, Variables]:
@@ -227,44 +298,83 @@ def _over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
     return {**low, **high, **{key: _over(low[key], high[key]) for key in shared}}
 
 
-def _read(path: Path) -> _Source:
+def _read(path: Path, *, rules: Path | None = None) -> _Source:
+    """A configuration with the rules it names, or with those of another rules file in their place."""
     document = read_yaml(path)
-    data, rules = deepcopy(document.data), None
-    if isinstance(data.get("rules"), str):
-        rules = _read_rules(document, data["rules"])
-        data |= {"rules": deepcopy(rules.data.get("rules")), "rule_defaults": rules.data.get("defaults", {})}
-    defaults = data.get("rule_defaults")
-    if isinstance(data.get("rules"), list) and isinstance(defaults, dict):
-        data["rules"] = [with_defaults(one, defaults) if isinstance(one, dict) else one for one in data["rules"]]
-    return _Source(document, rules, _outside(), data)
+    if rules is not None:
+        replaced = {key: value for key, value in document.data.items() if key not in {"rules", "rule_defaults"}}
+        return _complete(document, _read_rules(rules), replaced)
+    if not isinstance(document.data.get("rules"), str):
+        return _complete(document, None, document.data)
+    named = _read_named(document, document.data["rules"])
+    return _complete(document, named, document.data)
 
 
-def _read_rules(document: Document, name: str) -> Document:
+def _read_either(path: Path) -> _Source:
+    """A whole configuration, or a rules file alone."""
+    if read_yaml(path).data.keys() & _WHOLE:
+        return _read(path)
+    document = _read_rules(path)
+    return _complete(document, document, {"purpose": "rules alone", "cameras": {}})
+
+
+def _complete(document: Document, rules: Document | None, data: Mapping[str, Any]) -> _Source:
+    """Put the rules file's sections in, and the defaults into the rules."""
+    completed = deepcopy(dict(data))
+    if rules is not None:
+        sections = {key: rules.data[key] for key in _RULE_SECTIONS if key in rules.data}
+        sections |= {"rules": rules.data.get("rules"), "rule_defaults": rules.data.get("defaults", {})}
+        completed |= deepcopy(sections)
+    defaults = completed.get("rule_defaults")
+    if isinstance(completed.get("rules"), list) and isinstance(defaults, dict):
+        completed["rules"] = [
+            with_defaults(one, defaults) if isinstance(one, dict) else one for one in completed["rules"]
+        ]
+    return _Source(document, rules, () if document is rules else _outside(), completed)
+
+
+def _read_named(document: Document, name: str) -> Document:
     """The rules file that the configuration names, relative to itself."""
     path = document.path.parent / name
     if not path.is_file():
         raise ConfigError(document.message(("rules",), f"{path}: no such file"))
-    rules = read_yaml(path)
+    rules = _read_rules(path)
     if "rule_defaults" in document.data:
         raise ConfigError(document.message(("rule_defaults",), f"move it to {path}, as `defaults`"))
+    for key in _RULE_SECTIONS:
+        if key in document.data and key in rules.data:
+            raise ConfigError(document.message((key,), f"also in {path}; keep one of them"))
+    return rules
+
+
+def _read_rules(path: Path) -> Document:
+    """A rules file, with the keys that one may have."""
+    rules = read_yaml(path)
     for key in rules.data:
         if key not in _RULES_FILE:
             near = nearest(key, _RULES_FILE) or f"; known here: {', '.join(_RULES_FILE)}"
             raise ConfigError(rules.message((key,), f"unknown key{near}"))
     if rules.data.get("version", 1) != 1:
         raise ConfigError(rules.message(("version",), "expected 1"))
+    if "rules" not in rules.data:
+        raise ConfigError(f"{path}: rules: missing; the list of rules")
     return rules
 
 
-def _resolve_secrets(source: _Source) -> list[Complaint]:
-    """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word."""
+def _resolve_secrets(source: _Source, *, needed: bool) -> list[Complaint]:
+    """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word.
+
+    Those that are not `needed` become a text that is none.
+    """
     found = []
     for location, value, nodes in list(walk(json_schema(), source.data)):
         if not any(map(is_secret, nodes)) or any(layer.name_of(location) for layer in source.layers):
             continue
         if isinstance(value, str) and _SHELL_VARIABLE.fullmatch(value):
             found.append(Complaint(location, "a YAML file doesn't fill in ${...}: write {env: NAME}"))
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not needed:
+            put(source.data, location, "not read")
+        elif isinstance(value, dict):
             try:
                 put(source.data, location, read_reference(value, os.environ, base=source.file.path.parent))
             except ValueError as error:
@@ -272,22 +382,42 @@ def _resolve_secrets(source: _Source) -> list[Complaint]:
     return found
 
 
+def _accept(source: _Source, *, secrets: bool = True) -> tuple[Settings, list[str]]:
+    """The settings and the warnings; raises ConfigError where there is more than warnings."""
+    settings, found = _examine(source, secrets=secrets)
+    findings = _findings(found, source)
+    lines = [finding.text for finding in findings]
+    if settings is None or any(finding.severity == "error" for finding in findings):
+        raise ConfigError("\n".join([*lines, _HINT]))
+    return settings, lines
+
+
+def _examine(source: _Source, *, secrets: bool) -> tuple[Settings | None, list[Complaint]]:
+    found = _resolve_secrets(source, needed=secrets)
+    found += [Complaint((key,), "unknown key", at_key=True) for key in source.data if key.startswith("_")]
+    return (None, found) if found else _validate(source)
+
+
 def _validate(source: _Source) -> tuple[Settings | None, list[Complaint]]:
     try:
-        settings = Settings(**source.data)
+        settings = (_RulesAlone if source.alone else Settings)(**source.data)
     except ValidationError as error:
         return None, complaints(error.errors(), json_schema(), source.merged())
+    if source.alone:
+        return settings, list(check_rules(settings, None))
     sinks = [sink.name for sink in settings.sinks]
-    found = check(purpose=settings.purpose, cameras=settings.cameras, rules=settings.rules, sinks=sinks)
-    return settings, list(found)
+    found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks))
+    return settings, [*found, *check_rules(settings, settings.cameras)]
 
 
-def _report(found: Sequence[Complaint], source: _Source) -> str:
-    """One line per mistake in the order of the file, then where to read on."""
+def _findings(found: Sequence[Complaint], source: _Source) -> list[Finding]:
+    """One line per mistake in the order of the file."""
     walked = walk(json_schema(), source.merged())
     secrets = [str(value) for _, value, nodes in walked if any(map(is_secret, nodes)) and not isinstance(value, dict)]
     lines = set()
     for complaint in found:
         origin, position, key = source.place(complaint)
-        lines.add((position, f"{origin}: {key}: {hide(complaint.text, secrets)}"))
-    return "\n".join([*(line for _, line in sorted(lines)), _HINT])
+        said = "warning: " if complaint.severity == "warning" else ""
+        text = f"{origin}: {key}: {said}{hide(complaint.text, secrets)}"
+        lines.add((position, text, complaint.severity))
+    return [Finding(severity, text) for _, text, severity in sorted(lines)]

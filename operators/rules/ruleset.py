@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from hashlib import blake2b
@@ -15,7 +15,18 @@ from operators.rules.rule import Rule, check_unique
 from operators.rules.schedule import Schedule
 from operators.units import Seconds
 
-__all__ = ["EXPRESSIONS", "Group", "Limits", "Mute", "Routing", "RuleSet", "rule_version", "with_defaults"]
+__all__ = [
+    "EXPRESSIONS",
+    "Group",
+    "Limits",
+    "Mute",
+    "Routing",
+    "RuleSet",
+    "inhibition_circle",
+    "inhibition_level",
+    "rule_version",
+    "with_defaults",
+]
 
 EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 """The labels of FER+, which every expression model of the registry gives."""
@@ -126,31 +137,55 @@ class RuleSet:
 
     def in_order(self) -> tuple[Rule, ...]:
         """The rules with every inhibitor before what it inhibits, else by id; raises ValueError for a circle."""
-        sorter: TopologicalSorter[str] = TopologicalSorter({rule.id: () for rule in self.rules})
-        for rule in self.rules:
-            for target in self.inhibited_by(rule):
-                sorter.add(target, rule.id)
-        try:
-            sorter.prepare()
-        except CycleError as error:
-            circle = " -> ".join(reversed(error.args[1]))
-            raise ValueError(f"expected inhibitions without a circle, got {circle}") from error
+        circle = inhibition_circle(self.rules)
+        if circle:
+            raise ValueError(f"expected inhibitions without a circle, got {' -> '.join(circle)}")
+        sorter = TopologicalSorter(_inhibitors(self.rules))
+        sorter.prepare()
         order: list[str] = []
         while sorter.is_active():
             ready = sorted(sorter.get_ready())
             order += ready
             sorter.done(*ready)
         by_id = {rule.id: rule for rule in self.rules}
-        return tuple(by_id[rule_id] for rule_id in order if rule_id in by_id)
+        return tuple(by_id[rule_id] for rule_id in order)
 
     def inhibited_by(self, rule: Rule) -> tuple[str, ...]:
         """The ids of the rules that `rule` inhibits; `"*"` leaves out those that inhibit all others too."""
-        named: set[str] = set()
-        for inhibit in rule.inhibit:
-            if "*" in inhibit.rules:
-                named |= {other.id for other in self.rules if not any("*" in each.rules for each in other.inhibit)}
-            named |= set(inhibit.rules) - {"*"}
-        return tuple(sorted(named - {rule.id}))
+        return _inhibited(rule, self.rules)
+
+
+def inhibition_level(rule: Rule) -> str:
+    """Rules silence only rules of their own level: `camera`, `group:NAME` or `site`."""
+    if rule.scope is Scope.GROUP:
+        return f"group:{rule.group}"
+    return "site" if rule.scope is Scope.SITE else "camera"
+
+
+def inhibition_circle(rules: Sequence[Rule]) -> tuple[str, ...]:
+    """The ids of rules that silence one another in a circle, the first one again at the end; empty if none do."""
+    try:
+        TopologicalSorter(_inhibitors(rules)).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return ()
+
+
+def _inhibitors(rules: Sequence[Rule]) -> dict[str, set[str]]:
+    """Who silences each rule."""
+    found: dict[str, set[str]] = {rule.id: set() for rule in rules}
+    for rule in rules:
+        for target in _inhibited(rule, rules):
+            found[target].add(rule.id)
+    return found
+
+
+def _inhibited(rule: Rule, rules: Sequence[Rule]) -> tuple[str, ...]:
+    level = inhibition_level(rule)
+    others = [other for other in rules if other.id != rule.id and inhibition_level(other) == level]
+    named = {name for inhibit in rule.inhibit for name in inhibit.rules}
+    modest = {other.id for other in others if not any("*" in inhibit.rules for inhibit in other.inhibit)}
+    return tuple(sorted(({other.id for other in others} & named) | (modest if "*" in named else set())))
 
 
 def with_defaults(raw: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
