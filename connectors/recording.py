@@ -23,7 +23,7 @@ import msgspec
 
 from connectors.wire import decode
 from operators.errors import Cause, DecodeError, SourceError
-from operators.records import Gap, Observation
+from operators.records import Clock, Gap, Observation
 
 __all__ = [
     "MANIFEST",
@@ -34,9 +34,11 @@ __all__ = [
     "RecordedFile",
     "RecordedModel",
     "Recording",
+    "Shot",
     "closed",
     "open_recording",
     "read_records",
+    "read_shots",
     "time_of",
 ]
 
@@ -120,6 +122,16 @@ class Manifest:
     files: tuple[RecordedFile, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """When one picture of a video was taken, as its `Frame` said."""
+
+    seq: int
+    epoch: int
+    ts: float
+    clock: Clock
+
+
 class Recording:
     """A recording to read; `open_recording` makes one. `damaged` counts lines that could not be read so far."""
 
@@ -180,9 +192,13 @@ def open_recording(path: Path) -> Recording:
 def closed(folder: Path, file: RecordedFile) -> RecordedFile:
     """The entry of a file that is still being written, or was when the process died, with what it holds by now."""
     path = folder / file.name
-    if file.kind == "video" or not path.is_file():
+    if not path.is_file():
         return file
-    records = list(read_records(path, damage=lambda _path, _what: None))
+    records: list[Record | Shot] = []
+    if file.kind == "observations":
+        records += read_records(path, damage=lambda _path, _what: None)
+    else:
+        records += read_shots(path.with_suffix(".jsonl"))
     times = [time_of(record) for record in records]
     return replace(
         file,
@@ -190,13 +206,13 @@ def closed(folder: Path, file: RecordedFile) -> RecordedFile:
         last_ts=max(times, default=None),
         records=len(records),
         gaps=sum(isinstance(record, Gap) for record in records),
-        clocks=tuple(sorted({record.clock for record in records if isinstance(record, Observation)})),
+        clocks=tuple(sorted({record.clock for record in records if not isinstance(record, Gap)})),
         bytes=path.stat().st_size,
     )
 
 
-def time_of(record: Record) -> float:
-    """When a record was known: the time of an observation, the end of a gap."""
+def time_of(record: Record | Shot) -> float:
+    """When a record was known: the time of an observation or picture, the end of a gap."""
     return record.to_ts if type(record) is Gap else record.ts  # type: ignore[union-attr]  # type() is the faster test
 
 
@@ -214,6 +230,16 @@ def read_records(path: Path, *, damage: Damage) -> Iterator[Record]:
         damage(path, f"it can't be read ({error.strerror})")
     if rest:
         damage(path, "its last line is cut and left out")
+
+
+def read_shots(path: Path) -> Iterator[Shot]:
+    """When the pictures of a video were taken, in its order; ends at the first line that can't be read."""
+    try:
+        with path.open("rb") as file:
+            for line in file:
+                yield decode(line, Shot)
+    except (OSError, DecodeError) as error:
+        log.warning("recording file=%s: it ends early: %s", path, error)
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -96,6 +96,10 @@ class RecordingWriter:
             files = {known.name: known for known in self.manifest.files} | {file.name: file}
             self._save(replace(self.manifest, files=tuple(files.values())))
 
+    def finish(self, file: RecordedFile) -> None:
+        """Note that a file is complete; its age counts from now on."""
+        self.note(replace(file, closed_at=self._clock()))
+
     def prune(self) -> None:
         """Delete what is older than the retention, and count it."""
         with self._lock:
@@ -117,7 +121,7 @@ class RecordingWriter:
     def close(self) -> None:
         """End every file; what was written can be read without loss from now on."""
         with self._lock, self._claim, ExitStack() as ends:
-            for camera_id in self._parts:
+            for camera_id in list(self._parts):
                 ends.callback(self._end, camera_id)
 
     def __enter__(self) -> Self:
@@ -141,7 +145,7 @@ class RecordingWriter:
     def _end(self, camera_id: str) -> None:
         with self._translated():
             file = self._parts.pop(camera_id).close()
-        self.note(replace(file, closed_at=self._clock()))
+        self.finish(file)
 
     def _continued(self, head: Manifest) -> Manifest:
         """The manifest to go on with: the new head over the files that are there."""

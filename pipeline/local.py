@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -36,9 +36,12 @@ from pipeline.sections import Camera
 from pipeline.status import CameraStatus, Status
 from pipeline.view import View, restore_terminal
 
-__all__ = ["LocalPipeline", "run"]
+__all__ = ["LocalPipeline", "Tape", "in_order", "run"]
 
 log = logging.getLogger(__name__)
+
+Tape = Callable[[Sequence[Frame | Gap], Sequence[Observation]], None]
+"""Given what was captured, in order, and what was seen in its frames; from any thread, one call at a time."""
 
 POLL_S = 0.25
 """How long the analysis waits for a frame, and the screen between two pictures."""
@@ -51,11 +54,15 @@ SHOWN_ALERTS = 50
 
 
 class LocalPipeline:
-    """The running parts of one machine: `with LocalPipeline(settings) as pipeline: pipeline.status()`."""
+    """The running parts of one machine: `with LocalPipeline(settings) as pipeline: pipeline.status()`.
 
-    def __init__(self, settings: Settings, *, metrics: Metrics | None = None) -> None:
+    `tape` gets everything that the rules get, just after them, with its pictures.
+    """
+
+    def __init__(self, settings: Settings, *, metrics: Metrics | None = None, tape: Tape | None = None) -> None:
         self.recorder = Recorder(metrics)
         self._metrics = metrics
+        self._tape = tape
         self._settings = settings
         self._stopping = threading.Event()
         self._started = time.monotonic()
@@ -134,10 +141,12 @@ class LocalPipeline:
 
     def _conclude(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
         with self.recorder.stage("rules"):
-            alerts = self._evaluation.feed(_in_order(items, observations))
+            alerts = self._evaluation.feed(in_order(items, observations))
         for observation in observations:
             self.recorder.decided(observation, _age(observation))
         self._commit(alerts)
+        if self._tape is not None:
+            self._tape(items, observations)
 
     def _commit(self, alerts: Sequence[Alert]) -> None:
         """Journal transitions with the rule state they left; between transitions the state alone, now and then."""
@@ -168,7 +177,7 @@ def _lanes(cameras: Mapping[str, Camera]) -> list[dict[str, Camera]]:
     return [{name: one for name, one in cameras.items() if one.detail == detail} for detail in sorted(details)]
 
 
-def _in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:
+def in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:
     """The items with each frame replaced by what was seen in it."""
     seen = iter(observations)
     for item in items:
@@ -185,7 +194,7 @@ def _cut_off() -> None:
     os._exit(1)
 
 
-def run(settings: Settings, *, seconds: float | None = None, plain: bool = False) -> Status:
+def run(settings: Settings, *, seconds: float | None = None, plain: bool = False, tape: Tape | None = None) -> Status:
     """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status."""
     stop = threading.Event()
     metrics = Metrics(provider=settings.models.device)
@@ -197,7 +206,7 @@ def run(settings: Settings, *, seconds: float | None = None, plain: bool = False
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
         view = stack.enter_context(View(settings, plain=plain))
-        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics))
+        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=tape))
         stack.callback(cut_off.start)
         ends_at = None if seconds is None else time.monotonic() + seconds
         while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
