@@ -202,9 +202,9 @@ class Alert:
     """One transition of one alert. Evidence is numbers only: no picture, no embedding, no stable person id.
 
     `alert_id` is a hash of rule, rule version, scope key and `starts_at`, so the same history gives the same id;
-    `seq` counts the transitions of one alert. `labels` identify, `annotations` explain. `camera_id` is empty for a group
-    or a site. `config` is the version of the rule set. `silenced_by` says why a transition is recorded but not sent:
-    `inhibited:RULE`, `muted:SCHEDULE`, `grouped` (it waits for others), or empty.
+    `seq` counts the transitions of one alert. `labels` identify, `annotations` explain. `camera_id` is empty for a
+    group or a site. `config` is the version of the rule set. `silenced_by` says why a transition is recorded but not
+    sent: `inhibited:RULE`, `muted:SCHEDULE`, `grouped` (it waits for others), or empty.
     """
 
     alert_id: str

@@ -15,7 +15,7 @@ from operators.analyze import Analyzer, CameraView, Stage, untimed
 from operators.detail import Tiled
 from operators.ports import Detector
 from operators.records import Detections, Frame
-from operators.rules.evaluator import RuleEvaluator
+from operators.rules import RuleEvaluator, Watched
 from pipeline.config import Settings
 from pipeline.sections import Camera
 
@@ -56,8 +56,12 @@ def camera_view(camera: Camera) -> CameraView:
 
 def build_evaluator(settings: Settings, *, fps: Mapping[str, float] | None = None) -> RuleEvaluator:
     """The rules, with the analysis rate of each camera (or `fps` by camera id) for the default of `max_gap`."""
-    rates = fps or {name: camera.fps for name, camera in settings.cameras.items()}
-    return RuleEvaluator(settings.rules, interval={name: 1 / rate for name, rate in rates.items()})
+    cameras = {
+        name: Watched(interval=1 / (fps or {}).get(name, camera.fps), zones=tuple(camera.zones))
+        for name, camera in settings.active_cameras.items()
+    }
+    cameras |= {name: Watched(interval=1 / rate) for name, rate in (fps or {}).items() if name not in cameras}
+    return RuleEvaluator(settings.rule_set, cameras=cameras)
 
 
 def build_sinks(settings: Settings) -> list[Sink]:

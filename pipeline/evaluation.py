@@ -1,33 +1,35 @@
-"""Rules over the records of many cameras: what the local runtime, `mien analyze` and later the worker share."""
+"""Rules over the records of many cameras: what the runtimes, `mien analyze` and `mien replay` share."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from connectors import wire
 from operators.errors import DecodeError
 from operators.records import Alert, Gap, Observation, Tick
-from operators.rules.evaluator import EvaluatorState, RuleEvaluator
+from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
 
 log = logging.getLogger(__name__)
 
 SET_BACK_S = 30.0
-"""A record this much older than what a camera's rules have seen is not late: the clock was set back."""
+"""A record this much older than what its camera sent before is not late: the clock was set back."""
 
 Record = Observation | Gap | Tick
 
 
 class Evaluation:
-    """The rule evaluator with the state of every camera.
+    """The rule evaluator with the state of every partition: each camera, each group, the site.
 
-    `saved` are states by camera as `changed` gave them before, for a restart that goes on where the last run stopped.
+    `saved` are states by partition as `changed` gave them before, for a restart that goes on where the last run
+    stopped.
     """
 
     def __init__(self, evaluator: RuleEvaluator, saved: Mapping[str, bytes] | None = None) -> None:
         self.evaluator = evaluator
-        self._states = {camera: _read(camera, data) for camera, data in (saved or {}).items()}
+        self._states = {name: _read(name, data) for name, data in (saved or {}).items()}
         self._changed: set[str] = set()
+        self._wanted: dict[str, tuple[str, ...]] = {}
 
     def feed(self, records: Iterable[Record]) -> list[Alert]:
         """Apply the records in order; returns the transitions they cause."""
@@ -36,10 +38,17 @@ class Evaluation:
     def flush(self) -> list[Alert]:
         """End of input: time runs out for everything that waits."""
         alerts: list[Alert] = []
-        for camera, state in sorted(self._states.items()):
-            self._states[camera], last = self.evaluator.flush(state)
-            alerts += last
+        for name, state in sorted(self._states.items()):
+            alerts += self.evaluator.finish(state)
+            self._changed.add(name)
         return alerts
+
+    def reload(self, evaluator: RuleEvaluator) -> list[Alert]:
+        """Go on with other rules: those that are the same keep their memory, what the others left behind ends."""
+        self.evaluator = evaluator
+        self._wanted.clear()
+        kept = {name for camera in self._states for name in evaluator.partitions(camera)}
+        return self.forget(self._states.keys() - kept)
 
     def late(self, camera_id: str) -> int:
         """Records of a camera that came after their time had passed, and were not applied."""
@@ -51,51 +60,57 @@ class Evaluation:
         slots = (
             slot
             for state in list(self._states.values())
-            for book in state.books.values()
-            for slot in book.slots.values()
+            for book in list(state.books.values())
+            for slot in list(book.slots.values())
         )
         return sum(slot.alarm is not None and slot.alarm.fired_at is not None for slot in slots)
 
-    def forget(self, cameras: Iterable[str]) -> list[Alert]:
-        """End what cameras that are no longer watched left behind, with the reason `config`."""
+    def forget(self, partitions: Iterable[str]) -> list[Alert]:
+        """End what partitions (cameras, groups) that are no longer watched left behind, with the reason `config`."""
         alerts: list[Alert] = []
-        for camera in sorted(self._states.keys() & set(cameras)):
-            _, ended = RuleEvaluator(()).flush(self._states[camera])
-            self._states[camera] = EvaluatorState(camera)
-            self._changed.add(camera)
-            alerts += ended
+        for name in sorted(self._states.keys() & set(partitions)):
+            alerts += RuleEvaluator(RuleSet()).finish(self._states[name])
+            self._states[name] = EvaluatorState(name)
+            self._changed.add(name)
         return alerts
 
     def changed(self) -> dict[str, bytes]:
-        """States that moved since the last call, encoded."""
-        states = {camera: wire.encode(self._states[camera]) for camera in sorted(self._changed)}
+        """States that moved since the last call, encoded, by partition."""
+        states = {name: wire.encode(self._states[name]) for name in sorted(self._changed)}
         self._changed.clear()
         return states
 
-    def _step(self, record: Record) -> list[Alert]:
+    def _step(self, record: Record) -> Iterator[Alert]:
         camera = record.camera_id
-        self._changed.add(camera)
-        before = self._from_the_future(record)
-        self._states[camera], alerts = self.evaluator.step(self._states.get(camera), record)
-        return before + alerts
-
-    def _from_the_future(self, record: Record) -> list[Alert]:
-        """End what a clock that has since been set back left behind: every new record would look late to it."""
-        state = self._states.get(record.camera_id)
-        ts = record.to_ts if isinstance(record, Gap) else record.ts
-        if state is None or ts * 1000 > state.clock - SET_BACK_S * 1000:
-            return []
-        log.warning(
-            "clock was set back camera=%s by_s=%.0f: its rules start anew", state.camera_id, state.clock / 1000 - ts
-        )
-        _, alerts = self.evaluator.flush(self._states.pop(record.camera_id))
-        return alerts
+        wanted = self._wanted.get(camera)
+        if wanted is None:
+            wanted = self._wanted[camera] = self.evaluator.partitions(camera)
+        for name in wanted:
+            state = self._states.get(name)
+            if state is not None and _set_back(state, record):
+                yield from self.evaluator.finish(state)
+                state = None
+            if state is None:
+                state = self._states[name] = EvaluatorState(name)
+            self._changed.add(name)
+            yield from self.evaluator.apply(state, record)
 
 
-def _read(camera: str, data: bytes) -> EvaluatorState:
+def _set_back(state: EvaluatorState, record: Record) -> bool:
+    """Whether the camera's clock was set back: every new record would look late to what came from its future."""
+    newest = state.newest.get(record.camera_id)
+    ts = record.to_ts if isinstance(record, Gap) else record.ts
+    if newest is None or ts * 1000 > newest - SET_BACK_S * 1000:
+        return False
+    by_s = newest / 1000 - ts
+    log.warning("clock was set back camera=%s by_s=%.0f: the rules start anew", record.camera_id, by_s)
+    return True
+
+
+def _read(name: str, data: bytes) -> EvaluatorState:
     """A saved state; one of another version must not keep the cameras from being watched."""
     try:
         return wire.decode(data, EvaluatorState)
     except DecodeError as error:
-        log.warning("rule state can't be read: the rules of this camera start anew camera=%s error=%s", camera, error)
-        return EvaluatorState(camera)
+        log.warning("rule state can't be read: its rules start anew of=%s error=%s", name, error)
+        return EvaluatorState(name)

@@ -13,7 +13,7 @@ from operators.rules.conditions import (
     Share,
     Step,
 )
-from operators.rules.evaluator import EvaluatorState, RuleEvaluator
+from operators.rules.evaluator import EvaluatorState, Probe, RuleEvaluator, Watched
 from operators.rules.predicate import Predicate, Smooth, parse_predicate
 from operators.rules.rule import Escalation, Inhibit, Reacquire, Requires, Rule, Where
 from operators.rules.ruleset import (
@@ -43,6 +43,7 @@ __all__ = [
     "Limits",
     "Mute",
     "Predicate",
+    "Probe",
     "Pulse",
     "Ratio",
     "Reacquire",
@@ -56,6 +57,7 @@ __all__ = [
     "Share",
     "Smooth",
     "Step",
+    "Watched",
     "Where",
     "parse_predicate",
     "rule_version",

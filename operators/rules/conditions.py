@@ -164,8 +164,8 @@ class Absence:
     """`faces`: UNKNOWN where the camera delivers fewer analysed pictures per second."""
     arm_on_start: bool = True
     """`faces`: false waits for a first presence before absence counts."""
-    reasons: tuple[GapReason, ...] = ()
-    """`frames`: only gaps of these reasons (down, frozen, black, lost, overload) count; without it, all."""
+    reasons: tuple[GapReason, ...] = (GapReason.DOWN, GapReason.FROZEN, GapReason.BLACK)
+    """`frames`: the gaps that count: down, frozen, black, lost, overload."""
 
     def __post_init__(self) -> None:
         if self.fewer_than < 1:

@@ -1,270 +1,206 @@
-"""Rules over one camera's stream, in event time.
+"""Rules over the streams of cameras, in event time.
 
-Records are put in order by a small buffer, and applied when the watermark (the newest time seen, less `out_of_order`)
-passes them. What is due between two records happens first, at exactly its own time. So the transitions depend on the
-records and the rules only: not on when records arrive, how they are batched, or where a run was cut and resumed.
+Rules about a face, a zone or a camera are evaluated for each camera by itself; rules about a group or the whole site in
+a partition of their own. Records are put in order by a small buffer, and applied when the watermark passes them. What
+is due between two records happens first, at exactly its own time. So the transitions depend on the records and the
+rules only: not on when records arrive, how they are batched, or where a run was cut and resumed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from copy import deepcopy
 
-from operators.records import Alert, FaceTrack, Gap, Observation, Scope, Tick, TrackEventKind
-from operators.rules.lifecycle import Journal, Reading, Slot, expire, merge, retire, sample, unread
-from operators.rules.plan import Plan, milliseconds, plan_rule
-from operators.rules.rule import Rule, check_unique
-from operators.units import Seconds
+from operators.records import Alert, Gap, Observation, Scope, Tick
+from operators.rules.compile import compile_condition
+from operators.rules.lifecycle import Journal, make_line
+from operators.rules.partition import Partition, Probe
+from operators.rules.plan import Watched, milliseconds, plan_rule
+from operators.rules.rule import Rule
+from operators.rules.ruleset import RuleSet
+from operators.rules.silence import Silence
+from operators.rules.state import FOREVER, NEVER, EvaluatorState
 
-__all__ = ["Book", "EvaluatorState", "RuleEvaluator"]
+__all__ = ["EvaluatorState", "Probe", "RuleEvaluator", "Watched"]
 
-FOREVER = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """All slots of one rule by scope key: track id, zone, or "" for the camera; `version` is the rule's."""
-
-    version: str
-    scope: Scope
-    slots: dict[str, Slot]
+GROUP, SITE = "group:", "site:"
+Record = Observation | Gap | Tick
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluatorState:
-    """Everything remembered of one camera: plain values, so that it can be stored and read back by its type.
+class RuleEvaluator:
+    """Evaluates rules: `apply(state, item)` for the records of one partition, `finish(state)` at the end of its input.
 
-    `newest` is the latest time seen and `clock` the time up to which everything has happened, in ms; `last` is the time
-    of the last observation applied; what waits for the watermark is in `observations` and `gaps`. Counters: `late`
-    records were not applied, `suppressed` episodes did not fire in a cooldown, `merged` slots gave way to an older one.
+    Both change the state that they are given; `step` and `flush` do the same to a copy. Nothing else is changed.
+    `cameras` says what the rules must know of each. `out_of_order` is how much older than the newest one a record may
+    be, in seconds; a camera that lags `idle_after` seconds behind the newest of its group holds the others up no
+    longer. `probe` is told about every sample, where something is to be explained.
     """
 
-    camera_id: str
-    newest: int = -FOREVER
-    clock: int = -FOREVER
-    last: int = -FOREVER
-    observations: tuple[Observation, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-    books: dict[str, Book] = field(default_factory=dict)
-    late: int = 0
-    suppressed: int = 0
-    merged: int = 0
+    def __init__(
+        self,
+        ruleset: RuleSet,
+        *,
+        cameras: Mapping[str, Watched] | None = None,
+        out_of_order: float = 0.0,
+        idle_after: float = 2.0,
+        probe: Callable[[Probe], None] | None = None,
+    ) -> None:
+        if out_of_order < 0 or idle_after < 0:
+            raise ValueError(f"expected out_of_order and idle_after >= 0s, got {out_of_order:g}s and {idle_after:g}s")
+        self.ruleset = ruleset
+        self.cameras = dict(cameras or {})
+        self._config = ruleset.version
+        self._rules = ruleset.in_order()
+        self._disorder = milliseconds(out_of_order)
+        self._idle = milliseconds(idle_after)
+        self._probe = probe
+        self._silence = Silence(ruleset)
+        self._partitions: dict[str, Partition] = {}
 
+    def partitions(self, camera_id: str) -> tuple[str, ...]:
+        """Where the records of a camera go: its own partition, then those of its groups and of the site."""
+        wanted = {rule.group for rule in self._rules if rule.scope is Scope.GROUP}
+        groups = [name for name in sorted(wanted) if camera_id in self.ruleset.groups[name].cameras]
+        site = [SITE] if any(rule.scope is Scope.SITE for rule in self._rules) else []
+        return (camera_id, *(GROUP + name for name in groups), *site)
 
-@dataclass(frozen=True)
-class RuleEvaluator:
-    """Evaluates rules: `step(state, item)` for the records of one camera, `flush(state)` at the end of its input."""
-
-    rules: tuple[Rule, ...]
-    """The rules."""
-    out_of_order: Seconds = 0.0
-    """How much older than the newest one a record may be; 0 for a stream that is in order."""
-    interval: Mapping[str, float] = field(default_factory=dict)
-    """Seconds between two analysed frames by camera id, for the default `max_gap`."""
-    _plans: dict[str, tuple[Plan, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.out_of_order < 0:
-            raise ValueError(f"expected out_of_order >= 0s, got {self.out_of_order:g}s")
-        check_unique(self.rules)
-
-    def step(
-        self, state: EvaluatorState | None, item: Observation | Gap | Tick, /
-    ) -> tuple[EvaluatorState, list[Alert]]:
-        """Apply one record; returns the next state and the transitions it brought about, in time order.
-
-        Raises ValueError for a record of another camera than the state's.
-        """
-        state = state or EvaluatorState(item.camera_id)
-        if item.camera_id != state.camera_id:
-            raise ValueError(f"expected a record of camera {state.camera_id!r}, got one of {item.camera_id!r}")
-        if _is_late(state, item):
-            return replace(state, late=state.late + 1), []
-        newest = max(state.newest, milliseconds(item.to_ts if isinstance(item, Gap) else item.ts))
-        return self._advance(state, item, newest=newest, until=newest - milliseconds(self.out_of_order))
+    def step(self, state: EvaluatorState | None, item: Record, /) -> tuple[EvaluatorState, list[Alert]]:
+        """As `apply`, to a copy of the state; None is the start of the camera's own partition."""
+        following = EvaluatorState(item.camera_id) if state is None else deepcopy(state)
+        return following, self.apply(following, item)
 
     def flush(self, state: EvaluatorState, /) -> tuple[EvaluatorState, list[Alert]]:
-        """End of input: apply what is buffered and let everything happen that is still due."""
-        flushed, alerts = self._advance(state, None, newest=state.newest, until=FOREVER)
-        return replace(flushed, clock=state.newest), alerts
+        """As `finish`, to a copy of the state."""
+        following = deepcopy(state)
+        return following, self.finish(following)
 
-    def plans(self, camera_id: str) -> tuple[Plan, ...]:
-        """The rules that look at a camera, made ready for it."""
-        if camera_id not in self._plans:
-            interval = self.interval.get(camera_id, 0.0)
-            self._plans[camera_id] = tuple(
-                plan_rule(rule, camera_id, interval=interval)
-                for rule in self.rules
-                if not rule.where.cameras or camera_id in rule.where.cameras
+    def apply(self, state: EvaluatorState, item: Record, /) -> list[Alert]:
+        """Apply one record; returns the transitions it brought about, in time order.
+
+        Raises ValueError for a record of a camera that is not of this partition.
+        """
+        partition = self._partition(state.partition)
+        camera = item.camera_id
+        if partition.cameras and camera not in partition.cameras and state.partition != SITE:
+            raise ValueError(
+                f"expected a record of camera {' or '.join(map(repr, partition.cameras))}, got one of {camera!r}"
             )
-        return self._plans[camera_id]
+        journal = Journal(state, self._silence)
+        if state.config != self._config:
+            partition.adopt(state, self._config, journal)
+        if _is_late(state, item):
+            state.late += 1
+            return journal.alerts
+        ts = milliseconds(item.to_ts if isinstance(item, Gap) else item.ts)
+        state.newest[camera] = max(state.newest.get(camera, NEVER), ts)
+        until = max(self._watermark(state, partition), state.clock)
+        if isinstance(item, Observation) and ts <= until and not state.observations and not state.gaps:
+            partition.observe(state, item, ts, journal)  # the usual case: in order, and nothing waits
+        elif isinstance(item, Observation):
+            state.observations.append(item)
+        elif isinstance(item, Gap):
+            state.gaps.append(item)
+        if state.observations or state.gaps:
+            _apply_ready(partition, state, until, journal)
+        partition.let_pass(state, until, journal)
+        return journal.alerts
 
-    def _advance(
-        self, state: EvaluatorState, item: Observation | Gap | Tick | None, *, newest: int, until: int
-    ) -> tuple[EvaluatorState, list[Alert]]:
-        """Put `item` into the buffer and apply, in order, everything up to `until`."""
-        until = max(until, state.clock)
-        buffer: list[Observation | Gap] = [*state.observations, *state.gaps]
-        if isinstance(item, Observation | Gap):
-            buffer.append(item)
-        buffer.sort(key=_order)
-        count = sum(1 for record in buffer if _order(record)[0] <= until)
-        ready, waiting = buffer[:count], buffer[count:]
+    def finish(self, state: EvaluatorState, /) -> list[Alert]:
+        """End of input: apply what is buffered and let everything happen that is still due."""
+        partition = self._partition(state.partition)
+        journal = Journal(state, self._silence)
+        if state.config != self._config:
+            partition.adopt(state, self._config, journal)
+        _apply_ready(partition, state, FOREVER, journal)
+        end = max([state.clock, *state.newest.values()])
+        partition.let_pass(state, end, journal)
+        partition.end_frames(state, end, journal)
+        partition.let_pass(state, FOREVER - 1, journal)
+        state.clock = end
+        return journal.alerts
 
-        run = _Run(self.plans(state.camera_id), state)
-        for record in ready:
-            run.apply(record)
-        run.let_pass(until)
-        following = EvaluatorState(
-            camera_id=state.camera_id,
-            newest=newest,
-            clock=until,
-            last=run.last,
-            observations=tuple(record for record in waiting if isinstance(record, Observation)),
-            gaps=tuple(record for record in waiting if isinstance(record, Gap)),
-            books=run.books(),
-            late=run.late,
-            suppressed=state.suppressed + run.journal.suppressed,
-            merged=state.merged + run.journal.merged,
+    def _partition(self, name: str) -> Partition:
+        """The rules of a partition, made ready for it once."""
+        if name not in self._partitions:
+            self._partitions[name] = self._compile(name)
+        return self._partitions[name]
+
+    def _compile(self, name: str) -> Partition:
+        cameras = self._cameras(name)
+        watched = [self.cameras[camera] for camera in cameras if camera in self.cameras]
+        plans = [
+            plan_rule(rule, self.ruleset, partition=name, watched=watched)
+            for rule in self._rules
+            if _belongs(rule, name)
+        ]
+        routing, limits = self.ruleset.routing, self.ruleset.limits
+        return Partition(
+            lines=tuple(make_line(plan, compile_condition(plan), limit=limits.max_active_per_rule) for plan in plans),
+            cameras=cameras,
+            wide=name.startswith((GROUP, SITE)),
+            silences=bool(
+                routing.mute or routing.group_wait or routing.group_interval or any(plan.inhibitors for plan in plans)
+            ),
+            counts_frames=any(plan.fps or (plan.rule.absence and plan.rule.absence.min_fps) for plan in plans),
+            max_tracks=limits.max_tracks_per_camera,
+            probe=self._probe,
         )
-        return following, run.journal.alerts
+
+    def _cameras(self, name: str) -> tuple[str, ...]:
+        if name == SITE:
+            return tuple(self.cameras)
+        if name.startswith(GROUP):
+            group = self.ruleset.groups.get(name.removeprefix(GROUP))
+            return group.cameras if group else ()
+        return (name,)
+
+    def _watermark(self, state: EvaluatorState, partition: Partition) -> int:
+        """The time up to which nothing is waited for any more."""
+        newest = state.newest
+        if not partition.wide:
+            return newest[state.partition] - self._disorder
+        least = min(newest.get(camera, NEVER) for camera in {*partition.cameras, *newest})
+        return max(least, max(newest.values()) - self._idle) - self._disorder
 
 
-def _order(record: Observation | Gap) -> tuple[int, int, int, int]:
+def _belongs(rule: Rule, partition: str) -> bool:
+    match rule.scope:
+        case Scope.GROUP:
+            return partition == GROUP + rule.group
+        case Scope.SITE:
+            return partition == SITE
+        case _:
+            return ":" not in partition and (not rule.where.cameras or partition in rule.where.cameras)
+
+
+def _apply_ready(partition: Partition, state: EvaluatorState, until: int, journal: Journal) -> None:
+    """Apply, in order, what waits and is not younger than `until`."""
+    waiting: list[Observation | Gap] = sorted([*state.observations, *state.gaps], key=_order)
+    state.observations, state.gaps = [], []
+    for record in waiting:
+        ts = _order(record)[0]
+        if isinstance(record, Gap):
+            if ts <= until:
+                to_ts = milliseconds(record.to_ts)
+                partition.miss(state, record, from_ts=ts, to_ts=to_ts, journal=journal)
+            else:
+                state.gaps.append(record)
+        elif ts <= until:
+            partition.observe(state, record, ts, journal)
+        else:
+            state.observations.append(record)
+
+
+def _order(record: Observation | Gap) -> tuple[int, int, str, int, int]:
     """Order of application: by time; a gap begins after the observation at its start."""
     if isinstance(record, Gap):
-        return milliseconds(record.from_ts), 1, milliseconds(record.to_ts), 0
-    return milliseconds(record.ts), 0, record.epoch, record.seq
+        return milliseconds(record.from_ts), 1, record.camera_id, milliseconds(record.to_ts), 0
+    return milliseconds(record.ts), 0, record.camera_id, record.epoch, record.seq
 
 
-def _is_late(state: EvaluatorState, item: Observation | Gap | Tick) -> bool:
+def _is_late(state: EvaluatorState, item: Record) -> bool:
     """Whether the time of a record has already passed; of a gap, whether all of it has."""
     if isinstance(item, Observation):
         ts = milliseconds(item.ts)
-        return ts < state.clock or ts <= state.last
+        return ts < state.clock or ts <= state.last.get(item.camera_id, NEVER)
     return isinstance(item, Gap) and milliseconds(item.to_ts) <= state.clock
-
-
-class _Run:
-    """The work of one step: fresh copies of the books, changed in place and thrown away after."""
-
-    def __init__(self, plans: tuple[Plan, ...], state: EvaluatorState) -> None:
-        self.plans = plans
-        self.camera_id = state.camera_id
-        self.clock = state.clock
-        self.last = state.last
-        self.late = state.late
-        self.journal = Journal()
-        self.slots = {plan.rule.id: self._adopt(plan, state.books.get(plan.rule.id)) for plan in plans}
-        for rule_id in state.books.keys() - self.slots.keys():
-            self._retire(rule_id, state.books[rule_id])
-
-    def apply(self, record: Observation | Gap) -> None:
-        """Apply one record after everything that is due before it."""
-        if isinstance(record, Gap):
-            self._apply_gap(record)
-        else:
-            self._apply_observation(record)
-
-    def let_pass(self, now: int) -> None:
-        """Let everything happen that is due by `now`, in time order."""
-        first = len(self.journal.alerts)
-        for plan in self.plans:
-            slots = self.slots[plan.rule.id]
-            due = [key for key, slot in slots.items() if slot.due <= now] if slots else ()
-            for key in due:
-                _put(slots, key, expire(plan, slots[key], now, self.journal))
-        if len(self.journal.alerts) > first:
-            self.journal.alerts[first:] = sorted(self.journal.alerts[first:], key=_when)
-        self.clock = max(self.clock, now)
-
-    def books(self) -> dict[str, Book]:
-        """The books after this step; rules with nothing to remember have none."""
-        return {
-            plan.rule.id: Book(plan.version, plan.rule.scope, slots)
-            for plan in self.plans
-            if (slots := self.slots[plan.rule.id])
-        }
-
-    def _adopt(self, plan: Plan, book: Book | None) -> dict[str, Slot]:
-        if book is None:
-            return {}
-        if book.version == plan.version:
-            return dict(book.slots)
-        self._retire(plan.rule.id, book)
-        return {}
-
-    def _retire(self, rule_id: str, book: Book) -> None:
-        for slot in book.slots.values():
-            ended = retire(slot, rule=rule_id, scope=book.scope, camera_id=self.camera_id, ts=self.clock)
-            self.journal.alerts.extend(ended)
-
-    def _apply_gap(self, gap: Gap) -> None:
-        ts = max(milliseconds(gap.from_ts), self.clock)
-        self.let_pass(ts)
-        for plan in self.plans:
-            slots = self.slots[plan.rule.id]
-            for key in list(slots):
-                _put(slots, key, unread(plan, slots[key], ts))
-
-    def _apply_observation(self, observation: Observation) -> None:
-        ts = milliseconds(observation.ts)
-        if ts <= self.last:
-            self.late += 1
-            return
-        self.let_pass(ts)
-        self.last = ts
-        for event in observation.events:
-            if event.kind is TrackEventKind.MERGED and event.into is not None:
-                self._merge(event.track_id, event.into, ts)
-        for plan in self.plans:
-            match plan.rule.scope:
-                case Scope.TRACK:
-                    self._read_tracks(plan, observation.faces, ts)
-                case Scope.ZONE:
-                    self._read_zones(plan, observation.faces, ts)
-                case Scope.CAMERA:
-                    level, face = plan.strongest(observation.faces)
-                    self._read(plan, "", level, face, ts=ts)
-
-    def _read_tracks(self, plan: Plan, faces: tuple[FaceTrack, ...], ts: int) -> None:
-        for face in faces:
-            self._read(plan, face.track_id, plan.level(face), face, ts=ts)
-        slots = self.slots[plan.rule.id]
-        if slots:
-            for key in slots.keys() - {face.track_id for face in faces}:
-                _put(slots, key, unread(plan, slots[key], ts))
-
-    def _read_zones(self, plan: Plan, faces: tuple[FaceTrack, ...], ts: int) -> None:
-        zones = plan.zones or {*self.slots[plan.rule.id], *(zone for face in faces for zone in face.zones)}
-        for zone in sorted(zones):
-            level, face = plan.strongest(face for face in faces if zone in face.zones)
-            self._read(plan, zone, level, face, ts=ts)
-
-    def _read(self, plan: Plan, key: str, level: float | None, face: FaceTrack | None, *, ts: int) -> None:
-        slots = self.slots[plan.rule.id]
-        slot = slots.get(key)
-        if level is None:
-            if slot is not None:
-                _put(slots, key, unread(plan, slot, ts))
-        elif slot is not None or level >= plan.enter:
-            _put(slots, key, sample(plan, slot, Reading(level, face), key=key, ts=ts, journal=self.journal))
-
-    def _merge(self, track_id: str, into: str, ts: int) -> None:
-        for plan in self.plans:
-            slots = self.slots[plan.rule.id]
-            old = slots.get(track_id)
-            if plan.rule.scope is Scope.TRACK and old is not None and ts - old.signal.at <= plan.reacquire:
-                del slots[track_id]
-                _put(slots, into, merge(plan, old, slots.get(into), ts=ts, journal=self.journal))
-
-
-def _put(slots: dict[str, Slot], key: str, slot: Slot | None) -> None:
-    if slot is None:
-        slots.pop(key, None)
-    else:
-        slots[key] = slot
-
-
-def _when(alert: Alert) -> tuple[float, str, str, int]:
-    return alert.ts, alert.rule, alert.alert_id, alert.seq

@@ -1,287 +1,294 @@
 """The life of an alert: pending, then broken, or firing and resolved, then cooldown. The same for every condition.
 
-One `Slot` is everything that is remembered of one rule in one scope. It exists only while there is something to
-remember: a face that shows nothing costs no state. Times are in ms; `due` is the first ms in which the slot changes by
-itself.
+Everything here changes a slot in place and writes what became of it into the journal.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from operators.records import Alert, FaceTrack, Scope, Severity, Status
-from operators.rules import sustained
-from operators.rules.episode import Episode, begin, extend
+from operators.records import Alert, Severity, Status
+from operators.rules.condition import Condition, Due, Value
+from operators.rules.notice import NO_COOLDOWN, limit_notice, transition
 from operators.rules.plan import Plan
-from operators.rules.signal import OFF, Signal, advance, false_at, reads_true
-from operators.units import format_duration
+from operators.rules.reading import LeafReader
+from operators.rules.signal import advance, false_at, held
+from operators.rules.silence import Silence
+from operators.rules.state import FOREVER, Alarm, Book, EvaluatorState, Signal, Slot
 
-__all__ = ["Alarm", "Journal", "Reading", "Slot", "expire", "merge", "retire", "sample", "unread"]
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """The alert of the episode that is going on: pending while `fired_at` is None."""
-
-    alert_id: str
-    zone: str
-    severity: Severity
-    episode: Episode
-    seq: int = 0
-    fired_at: int | None = None
-    notified_at: int = 0
-    silenced: bool = False
-    """It would have fired, had there been no cooldown."""
+__all__ = ["Journal", "Line", "end", "expire", "make_line", "merge", "release", "sample", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """What is remembered of one rule in one scope."""
+class Line:
+    """One rule in one partition: what it needs, and its condition."""
 
-    signal: Signal
-    alarm: Alarm | None
-    quiet_until: int
-    """End of the cooldown."""
-    due: int
-
-
-NOTHING = Slot(OFF, None, 0, 0)
+    plan: Plan
+    condition: Condition
+    limit: int
+    """Most alarms of the rule at a time."""
+    threshold: LeafReader | None
+    """The one number that decides whether there is anything to remember, where it is so simple."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One readable sample of a scope: its level, and the face that shows it most, if there is one."""
-
-    level: float
-    face: FaceTrack | None
+def make_line(plan: Plan, condition: Condition, *, limit: int) -> Line:
+    """Put a rule and its condition together."""
+    simple = plan.rule.condition == "sustained" and plan.reader is not None
+    return Line(plan, condition, limit, plan.reader.threshold if simple and plan.reader else None)
 
 
 @dataclass(slots=True)
 class Journal:
-    """What one step of the evaluator has brought about so far."""
+    """What one step of the evaluator brings about."""
 
+    state: EvaluatorState
+    silence: Silence
     alerts: list[Alert] = field(default_factory=list)
-    suppressed: int = 0
-    merged: int = 0
+
+    def settle(self, slot: Slot, due: int) -> None:
+        """Note when a slot is due, and the partition with it."""
+        slot.due = due
+        self.state.due = min(self.state.due, due)
+
+    def tell(self, line: Line, slot: Slot, *, status: Status, reason: str, ts: int) -> None:
+        """Write a transition down."""
+        self.alerts.append(transition(line.plan, slot, line.condition, status=status, reason=reason, ts=ts))
 
 
-def sample(plan: Plan, slot: Slot | None, reading: Reading, *, key: str, ts: int, journal: Journal) -> Slot | None:
-    """Apply one readable sample: open an episode or extend it, fire or escalate."""
-    slot = slot or NOTHING
-    value = reads_true(slot.signal, reading.level, at=ts, enter=plan.enter, exit_=plan.exit, hold=plan.max_gap)
-    signal = advance(slot.signal, ts, value, plan.max_gap)
-    alarm = slot.alarm
+def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Book, journal: Journal) -> None:
+    """Apply one sample: open an episode or extend it, fire or escalate."""
+    slot.read_at = ts
+    if reading.over and slot.alarm is not None and slot.alarm.fired_at is None:
+        end(line, slot, reason=reading.over, ts=ts, book=book, journal=journal)
+    if reading.value is None:
+        unread(line, slot, ts, journal)
+        if slot.due == FOREVER:
+            journal.settle(slot, _next(line, slot)[0])
+        return
+    signal, alarm, value = slot.signal, slot.alarm, reading.value
+    steady = signal.known and signal.last is value and (value or alarm is None) and not reading.over
     if alarm is not None:
-        episode = extend(alarm.episode, slot.signal, signal, level=reading.level, face=reading.face, hold=plan.max_gap)
-        alarm = replace(alarm, episode=episode)
-    elif value:
-        zone = plan.zone(key, reading.face)
-        alarm = _open(plan, key, zone, begin(ts, reading.level, reading.face))
-        journal.alerts.append(_transition(plan, alarm, Status.PENDING, reason="condition", ts=ts))
-    if alarm is not None and value:
-        if alarm.fired_at is not None:
-            alarm = _escalate(plan, alarm, journal)
-        elif sustained.satisfied(plan, alarm.episode):
-            alarm = replace(alarm, silenced=True) if ts < slot.quiet_until else _fire(plan, alarm, journal)
-    return _slot(plan, signal, alarm, slot.quiet_until)
+        _extend(alarm, signal, reading, ts=ts, hold=line.plan.hold)
+    advance(signal, ts, value, line.plan.hold)
+    if not value:
+        slot.refused = False
+    else:
+        if alarm is None:
+            steady = False
+            alarm = _open(line, slot, reading, key=key, ts=ts, book=book, journal=journal)
+        if alarm is not None:
+            steady = not _progress(line, slot, alarm, ts=ts, book=book, journal=journal) and steady
+    # A signal that stays as it is only moves what is due to a later time; `expire` finds out when it gets there.
+    if not steady or slot.due == FOREVER:
+        journal.settle(slot, _next(line, slot)[0])
 
 
-def unread(plan: Plan, slot: Slot, ts: int) -> Slot | None:
+def unread(line: Line, slot: Slot, ts: int, journal: Journal) -> None:
     """Apply an UNKNOWN sample: what was read holds no longer."""
-    if not slot.signal.known:
-        return slot
-    return _slot(plan, advance(slot.signal, ts, None, plan.max_gap), slot.alarm, slot.quiet_until)
+    if slot.signal.known:
+        advance(slot.signal, ts, None, line.plan.hold)
+        journal.settle(slot, _next(line, slot)[0])
 
 
-def expire(plan: Plan, slot: Slot, now: int, journal: Journal) -> Slot | None:
-    """Let everything happen that is due by `now`."""
-    left: Slot | None = slot
-    while left is not None and left.due <= now:
-        left = _expire_once(plan, left, journal)
-    return left
+def expire(line: Line, slot: Slot, now: int, *, book: Book, journal: Journal) -> bool:
+    """Let everything happen that is due by `now`; returns whether the slot is still worth keeping."""
+    while slot.due <= now:
+        wake, ts, reason = _next(line, slot)
+        if wake > now:
+            slot.due = wake
+        elif slot.alarm is None:
+            if now >= slot.quiet_until:
+                return False
+            _forget(slot)
+            slot.due = slot.quiet_until
+        elif reason == "repeat":
+            slot.due = _notify(line, slot, slot.alarm, reason=reason, ts=ts, journal=journal)
+        else:
+            end(line, slot, reason=reason, ts=ts, book=book, journal=journal)
+            if reason == "schedule":
+                _forget(slot)
+            slot.due = _next(line, slot)[0]
+    return True
 
 
-def merge(plan: Plan, old: Slot, new: Slot | None, *, ts: int, journal: Journal) -> Slot | None:
-    """One face had two tracks: the older episode goes on, the other one ends as merged."""
+def merge(line: Line, old: Slot, new: Slot | None, *, ts: int, book: Book, journal: Journal) -> Slot:
+    """One face had two tracks: the older episode goes on, the other one ends as merged; what was read last counts."""
     if new is None:
         return old
-    journal.merged += 1
+    journal.state.merged += 1
     first, second = sorted((old, new), key=_start)
     if second.alarm is not None:
-        _end(plan, second.alarm, reason="merged", ts=ts, journal=journal)
-    signal = max(old.signal, new.signal, key=lambda signal: signal.at)
-    return _slot(plan, signal, first.alarm, max(old.quiet_until, new.quiet_until))
+        end(line, second, reason="merged", ts=ts, book=book, journal=journal)
+    latest = max(old, new, key=lambda slot: slot.signal.at)
+    # Signal and hysteresis are of the face; the rest of the memory belongs to the episode.
+    kept = first if first.alarm is not None else latest
+    kept.signal, kept.leaves, kept.read_at = latest.signal, latest.leaves, max(old.read_at, new.read_at)
+    kept.quiet_until = max(old.quiet_until, new.quiet_until)
+    journal.settle(kept, _next(line, kept)[0])
+    return kept
 
 
-def retire(slot: Slot, *, rule: str, scope: Scope, camera_id: str, ts: int) -> list[Alert]:
-    """The last transition of a slot whose rule is gone or was changed."""
-    if slot.alarm is None:
-        return []
-    status = Status.BROKEN if slot.alarm.fired_at is None else Status.RESOLVED
-    return [_alert(slot.alarm, rule, scope, camera_id, status=status, reason="config", ts=ts)]
-
-
-def _start(slot: Slot) -> float:
-    return slot.alarm.episode.starts_at if slot.alarm else math.inf
-
-
-def _slot(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> Slot | None:
-    """A slot that knows when it is due, or None where there is nothing to remember."""
-    if alarm is None and not signal.last and not quiet_until:
-        return None
-    due = _next(plan, signal, alarm, quiet_until)[0]
-    return Slot(signal, alarm, quiet_until, due)
-
-
-def _next(plan: Plan, signal: Signal, alarm: Alarm | None, quiet_until: int) -> tuple[int, int, str]:
-    """What happens next if no other sample comes, as `(wake, ts, reason)`; see `sustained.breaks_at`."""
+def end(line: Line, slot: Slot, *, reason: str, ts: int, book: Book, journal: Journal) -> None:
+    """End the alarm of a slot, and make room for another."""
+    alarm = slot.alarm
     if alarm is None:
-        forgotten = signal.at + plan.max_gap
-        return (forgotten + 1, forgotten, "forget") if signal.last else (quiet_until, quiet_until, "quiet")
+        return
+    alarm.seq += 1
+    journal.state.suppressed += alarm.suppressed
     if alarm.fired_at is None:
-        return sustained.breaks_at(plan, signal)
-    calm = false_at(signal, plan.keep_firing_for, plan.max_gap)
+        journal.tell(line, slot, status=Status.BROKEN, reason=reason, ts=ts)
+    else:
+        journal.tell(line, slot, status=Status.RESOLVED, reason=reason, ts=ts)
+        if reason not in NO_COOLDOWN:
+            slot.quiet_until = ts + line.plan.cooldown
+    slot.alarm = None
+    if book.limited_at is not None:
+        journal.alerts.append(limit_notice(line.plan, book.limited_at, ts=ts, over=True))
+        book.limited_at = None
+
+
+def release(line: Line, slot: Slot, *, ts: int, journal: Journal) -> None:
+    """Tell a firing alert that nothing silences any more."""
+    if slot.alarm is not None:
+        journal.settle(slot, _notify(line, slot, slot.alarm, reason="released", ts=ts, journal=journal))
+
+
+def _start(slot: Slot) -> int:
+    return slot.alarm.starts_at if slot.alarm else FOREVER
+
+
+def _forget(slot: Slot) -> None:
+    """Everything but the cooldown."""
+    blank = Slot()
+    slot.signal, slot.leaves, slot.buckets, slot.members = blank.signal, blank.leaves, blank.buckets, blank.members
+    slot.armed, slot.pulse, slot.match, slot.usual = False, None, None, None
+
+
+def _extend(alarm: Alarm, signal: Signal, reading: Value, *, ts: int, hold: int) -> None:
+    """One more readable sample; `signal` is still as of the one before."""
+    alarm.samples += 1
+    if not signal.known or ts - signal.at > hold:
+        alarm.gaps += 1
+    level = reading.level
+    if level is not None:
+        alarm.latest = level
+    if not reading.value:
+        return
+    alarm.covered_ms += signal.known_ms + held(signal, ts, hold)
+    if not signal.last:
+        alarm.dips += 1
+    alarm.last_true = ts
+    alarm.hits += 1
+    if level is not None:
+        alarm.total += level
+        alarm.peak = max(alarm.peak, level)
+    if reading.face is not None:
+        alarm.xyxy, alarm.source_px = reading.face.xyxy, reading.face.source_px
+
+
+def _open(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Book, journal: Journal) -> Alarm | None:
+    """A new episode, or None where there is no room for one."""
+    plan = line.plan
+    if len(book.slots) > line.limit and sum(other.alarm is not None for other in book.slots.values()) >= line.limit:
+        _refuse(line, slot, ts=ts, book=book, journal=journal)
+        return None
+    starts_at = ts if reading.starts_at is None else reading.starts_at
+    identity = "\0".join((plan.rule.id, plan.version, plan.partition, key, str(starts_at)))
+    level = reading.level or 0.0
+    alarm = Alarm(
+        alert_id=blake2b(identity.encode(), digest_size=10).hexdigest(),
+        severity=plan.rule.severity,
+        zone=plan.zone(key, reading.face),
+        starts_at=starts_at,
+        last_true=ts,
+        total=level,
+        peak=level,
+        latest=level,
+    )
+    if reading.face is not None:
+        alarm.xyxy, alarm.source_px = reading.face.xyxy, reading.face.source_px
+    slot.alarm = alarm
+    journal.tell(line, slot, status=Status.PENDING, reason="condition", ts=ts)
+    return alarm
+
+
+def _refuse(line: Line, slot: Slot, *, ts: int, book: Book, journal: Journal) -> None:
+    """Count an episode that finds no room, once, and tell it with the first of them."""
+    if not slot.refused:
+        slot.refused = True
+        journal.state.limited += 1
+    if book.limited_at is None:
+        book.limited_at = ts
+        journal.alerts.append(limit_notice(line.plan, ts, ts=ts, over=False))
+
+
+def _progress(line: Line, slot: Slot, alarm: Alarm, *, ts: int, book: Book, journal: Journal) -> bool:
+    """Fire or escalate at a TRUE sample; returns whether something happened."""
+    if alarm.fired_at is not None:
+        severity = _severity(line.plan, alarm)
+        if severity is alarm.severity:
+            return False
+        alarm.severity = severity
+        _notify(line, slot, alarm, reason="escalated", ts=ts, journal=journal)
+        return True
+    if not line.condition.enough(slot):
+        return False
+    if ts < slot.quiet_until:
+        alarm.suppressed = True
+        return False
+    alarm.fired_at, alarm.suppressed = ts, False
+    alarm.severity = _severity(line.plan, alarm)
+    _notify(line, slot, alarm, reason="condition", ts=ts, journal=journal)
+    if line.plan.rule.momentary:
+        end(line, slot, reason="momentary", ts=ts, book=book, journal=journal)
+    return True
+
+
+def _severity(plan: Plan, alarm: Alarm) -> Severity:
+    severity = plan.rule.severity
+    for after, higher in plan.escalate:
+        if alarm.duration_ms >= after:
+            severity = higher
+    return severity
+
+
+def _notify(line: Line, slot: Slot, alarm: Alarm, *, reason: str, ts: int, journal: Journal) -> int:
+    """Tell a firing alert, or tell it again; returns when the slot is due."""
+    alarm.seq += 1
+    alarm.notified_at = ts
+    alarm.silenced_by = journal.silence.cause(line.plan, alarm, ts, journal.state)
+    alarm.sent = alarm.sent or not alarm.silenced_by
+    journal.tell(line, slot, status=Status.FIRING, reason=reason, ts=ts)
+    return _next(line, slot)[0]
+
+
+def _next(line: Line, slot: Slot) -> Due:
+    """What happens next if no other sample comes."""
+    plan, alarm = line.plan, slot.alarm
+    if alarm is None:
+        forgotten = max(slot.read_at + line.condition.remembers + 1, slot.quiet_until)
+        coming = (forgotten, forgotten, "forget")
+    elif alarm.fired_at is None:
+        coming = line.condition.breaks_at(slot)
+    else:
+        coming = _next_firing(plan, slot, alarm)
+    if plan.hours is not None:
+        _, until = plan.hours.span(slot.read_at)
+        if until < coming[0]:
+            return until, until, "schedule"
+    return coming
+
+
+def _next_firing(plan: Plan, slot: Slot, alarm: Alarm) -> Due:
+    signal = slot.signal
+    calm = false_at(signal, plan.keep_firing_for, plan.hold)
     lost = signal.at + plan.lost_after
     coming = (lost + 1, lost, "lost") if calm is None else (calm, calm, "condition")
-    if plan.max_duration is not None and alarm.fired_at + plan.max_duration < coming[0]:
+    if plan.max_duration is not None and alarm.fired_at is not None and alarm.fired_at + plan.max_duration < coming[0]:
         expired = alarm.fired_at + plan.max_duration
         coming = (expired, expired, "expired")
     if plan.repeat_every is not None and alarm.notified_at + plan.repeat_every < coming[0]:
         again = alarm.notified_at + plan.repeat_every
         coming = (again, again, "repeat")
     return coming
-
-
-def _expire_once(plan: Plan, slot: Slot, journal: Journal) -> Slot | None:
-    signal, alarm, quiet_until = slot.signal, slot.alarm, slot.quiet_until
-    _, ts, reason = _next(plan, signal, alarm, quiet_until)
-    if alarm is None:
-        if reason == "forget":
-            signal = OFF
-        else:
-            quiet_until = 0
-    elif reason == "repeat":
-        alarm = _notify(plan, alarm, reason=reason, ts=ts, journal=journal)
-    else:
-        if alarm.fired_at is not None:
-            quiet_until = ts + plan.cooldown
-        _end(plan, alarm, reason=reason, ts=ts, journal=journal)
-        alarm = None
-    return _slot(plan, signal, alarm, quiet_until)
-
-
-def _open(plan: Plan, key: str, zone: str, episode: Episode) -> Alarm:
-    identity = "\0".join((plan.rule.id, plan.version, plan.camera_id, key, str(episode.starts_at)))
-    return Alarm(blake2b(identity.encode(), digest_size=10).hexdigest(), zone, plan.rule.severity, episode)
-
-
-def _fire(plan: Plan, alarm: Alarm, journal: Journal) -> Alarm:
-    ts = alarm.episode.last_true
-    severity = _severity(plan, alarm.episode)
-    fired = replace(alarm, fired_at=ts, severity=severity, seq=alarm.seq + 1, notified_at=ts, silenced=False)
-    journal.alerts.append(_transition(plan, fired, Status.FIRING, reason="condition", ts=ts))
-    return fired
-
-
-def _escalate(plan: Plan, alarm: Alarm, journal: Journal) -> Alarm:
-    severity = _severity(plan, alarm.episode)
-    if severity == alarm.severity:
-        return alarm
-    return _notify(
-        plan, replace(alarm, severity=severity), reason="escalated", ts=alarm.episode.last_true, journal=journal
-    )
-
-
-def _severity(plan: Plan, episode: Episode) -> Severity:
-    severity = plan.rule.severity
-    for after, higher in plan.escalate:
-        if episode.duration_ms >= after:
-            severity = higher
-    return severity
-
-
-def _notify(plan: Plan, alarm: Alarm, *, reason: str, ts: int, journal: Journal) -> Alarm:
-    again = replace(alarm, seq=alarm.seq + 1, notified_at=ts)
-    journal.alerts.append(_transition(plan, again, Status.FIRING, reason=reason, ts=ts))
-    return again
-
-
-def _end(plan: Plan, alarm: Alarm, *, reason: str, ts: int, journal: Journal) -> None:
-    journal.suppressed += alarm.silenced
-    status = Status.BROKEN if alarm.fired_at is None else Status.RESOLVED
-    journal.alerts.append(_transition(plan, replace(alarm, seq=alarm.seq + 1), status, reason=reason, ts=ts))
-
-
-def _transition(plan: Plan, alarm: Alarm, status: Status, *, reason: str, ts: int) -> Alert:
-    rule = plan.rule
-    alert = _alert(alarm, rule.id, rule.scope, plan.camera_id, status=status, reason=reason, ts=ts)
-    evidence = {
-        **alert.evidence,
-        "for_s": plan.for_ms / 1000,
-        "enter": plan.enter,
-        "exit": plan.exit,
-        "suppressed": float(alarm.silenced),
-    }
-    return replace(alert, evidence=evidence, annotations=_annotations(plan, alarm))
-
-
-def _annotations(plan: Plan, alarm: Alarm) -> dict[str, str]:
-    if not plan.rule.title and not plan.rule.summary:
-        return {}
-    episode = alarm.episode
-    words = {
-        "camera": plan.camera_id,
-        "duration": format_duration(round(episode.duration_ms, -2) / 1000),
-        "rule": plan.rule.id,
-        "severity": alarm.severity.value,
-        "zone": alarm.zone,
-    }
-    numbers = {
-        "coverage": episode.coverage,
-        "dips": episode.dips,
-        "gaps": episode.gaps,
-        "samples": episode.samples,
-        "value.last": episode.latest,
-        "value.max": episode.peak,
-        "value.mean": episode.mean,
-    }
-    texts = {"title": plan.title.render(words, numbers), "summary": plan.summary.render(words, numbers)}
-    return {name: text for name, text in texts.items() if text}
-
-
-def _alert(alarm: Alarm, rule: str, scope: Scope, camera_id: str, *, status: Status, reason: str, ts: int) -> Alert:
-    episode = alarm.episode
-    labels = {"rule": rule, "camera": camera_id, "severity": alarm.severity.value}
-    if alarm.zone:
-        labels["zone"] = alarm.zone
-    ended = status in (Status.BROKEN, Status.RESOLVED)
-    return Alert(
-        alert_id=alarm.alert_id,
-        seq=alarm.seq,
-        rule=rule,
-        scope=scope,
-        camera_id=camera_id,
-        status=status,
-        reason=reason,
-        severity=alarm.severity,
-        ts=ts / 1000,
-        starts_at=episode.starts_at / 1000,
-        fired_at=None if alarm.fired_at is None else alarm.fired_at / 1000,
-        ends_at=ts / 1000 if ended else None,
-        labels=labels,
-        evidence={
-            "value_last": round(episode.latest, 6),
-            "value_max": round(episode.peak, 6),
-            "value_mean": round(episode.mean, 6),
-            "coverage": round(episode.coverage, 6),
-            "samples": float(episode.samples),
-            "duration_s": episode.duration_ms / 1000,
-            "dips": float(episode.dips),
-            "gaps": float(episode.gaps),
-            "x_px": episode.x_px,
-            "y_px": episode.y_px,
-            "source_px": episode.source_px,
-        },
-    )

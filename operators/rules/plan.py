@@ -1,20 +1,20 @@
-"""A rule made ready for one camera: times in milliseconds, texts parsed, and what it reads from a face."""
+"""A rule made ready for one partition: times in milliseconds, texts parsed, predicates ready to read."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from operators.records import UNKNOWN, FaceTrack, Scope, Severity
+from operators.records import FaceTrack, Scope, Severity
+from operators.rules.predicate import Predicate
+from operators.rules.reading import Reader, ready
 from operators.rules.rule import Rule
 from operators.rules.ruleset import RuleSet, rule_version
+from operators.rules.schedule import Hours
+from operators.rules.state import FOREVER
 from operators.rules.template import Template
 
-__all__ = ["NOBODY", "Plan", "milliseconds", "plan_rule"]
-
-NOBODY = -math.inf
-"""The level where no face is: FALSE, whatever the threshold."""
+__all__ = ["Plan", "Watched", "milliseconds", "plan_rule"]
 
 
 def milliseconds(seconds: float) -> int:
@@ -23,21 +23,41 @@ def milliseconds(seconds: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """What the rules must know of a camera."""
+
+    interval: float = 0.0
+    """Seconds between two analysed frames, for the default `max_gap`; 0 where it is not known."""
+    zones: tuple[str, ...] = ()
+    """Its zones, so that a rule can say that nobody is in one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """What the steps of one rule need on one camera; times in ms, None where a rule has no such limit."""
+    """What the steps of one rule need in one partition; times in ms, None where a rule has no such limit.
+
+    `hold` is how long a sample holds, `break_dip` and `break_gap` how much FALSE and UNKNOWN a pending episode bears.
+    """
 
     rule: Rule
     version: str
-    camera_id: str
-    enter: float
-    exit: float
-    names: tuple[str, ...]
+    config: str
+    partition: str
+    labels: Mapping[str, str]
+    cameras: tuple[str, ...]
+    """The cameras it looks at in this partition; empty for all."""
     zones: frozenset[str]
-    min_quality: float
-    min_confidence: float
+    """Only faces in one of these count; empty for all."""
+    keys: tuple[str, ...]
+    """The scope keys that are always read: zones."""
+    reader: Reader | None
+    hours: Hours | None
+    fps: float
     for_ms: int
-    max_gap: int
-    max_dip: int
+    samples: int
+    hold: int
+    break_dip: int
+    break_gap: int
     keep_firing_for: int
     lost_after: int
     max_duration: int | None
@@ -47,19 +67,18 @@ class Plan:
     escalate: tuple[tuple[int, Severity], ...]
     title: Template
     summary: Template
+    signals: Mapping[str, Mapping[str, float]]
+    inhibitors: tuple[tuple[str, tuple[str, ...]], ...] = field(default=())
+    """The rules of this partition that inhibit it, with the labels that must be equal."""
 
-    def level(self, face: FaceTrack) -> float | None:
-        """What the rule reads from a face: None where it can't be read, NOBODY where it doesn't look."""
-        if self.zones and self.zones.isdisjoint(face.zones):
-            return NOBODY
-        if face.quality < self.min_quality or face.confidence < self.min_confidence or face.label == UNKNOWN:
-            return None
-        if not self.names:
-            return face.intensity
-        scores = face.scores
-        if len(self.names) == 1:
-            return scores.get(self.names[0])
-        return max((scores[name] for name in self.names if name in scores), default=None)
+    @property
+    def scope(self) -> Scope:
+        """What an alert is about."""
+        return self.rule.scope
+
+    def prepare(self, when: Predicate) -> Reader:
+        """Another predicate of the rule, made ready like its signal."""
+        return _ready(self.rule, when, self.signals, self.hold)
 
     def zone(self, key: str, face: FaceTrack | None) -> str:
         """The zone an alert names: its own, or the first that its face is in among those the rule looks at."""
@@ -71,40 +90,35 @@ class Plan:
             case _:
                 return ""
 
-    def strongest(self, faces: Iterable[FaceTrack]) -> tuple[float | None, FaceTrack | None]:
-        """One level for many faces, and the face that shows it most; None if there are faces but none is readable."""
-        levels = [(level, face) for face in faces if (level := self.level(face)) != NOBODY]
-        readable = [(level, face) for level, face in levels if level is not None]
-        if not readable:
-            return (None if levels else NOBODY), None
-        most, face = max(readable, key=lambda pair: pair[0])
-        match self.rule.when.aggregate:
-            case "mean":
-                return sum(level for level, _ in readable) / len(readable), face
-            case "min":
-                return min(level for level, _ in readable), face
-            case _:
-                return most, face
 
-
-def plan_rule(rule: Rule, camera_id: str, *, interval: float = 0.0) -> Plan:
-    """Make `rule` ready for a camera that delivers a frame every `interval` seconds."""
+def plan_rule(rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence[Watched] = ()) -> Plan:
+    """Make `rule` ready for a partition of these cameras."""
+    interval = max((camera.interval for camera in watched), default=0.0)
     max_gap = milliseconds(max(3 * interval, 0.5) if rule.max_gap is None else rule.max_gap)
+    frames = rule.absence is not None and rule.absence.of == "frames"
+    hold = FOREVER if frames else max_gap
+    group = ruleset.groups[rule.group] if rule.scope is Scope.GROUP else None
+    zones = rule.where.zones or (group.zones if group else ())
+    known = {zone for camera in watched for zone in camera.zones}
     return Plan(
         rule=rule,
-        version=rule_version(rule, RuleSet((rule,))),
-        camera_id=camera_id,
-        enter=rule.when.enter,
-        exit=rule.when.enter if rule.when.exit is None else rule.when.exit,
-        names=rule.when.names,
-        zones=frozenset(rule.where.zones),
-        min_quality=rule.min_quality,
-        min_confidence=rule.min_confidence,
+        version=rule_version(rule, ruleset),
+        config=ruleset.version,
+        partition=partition,
+        labels=_labels(rule, partition),
+        cameras=group.cameras if group else rule.where.cameras,
+        zones=frozenset(zones),
+        keys=tuple(sorted(set(zones) or known)) if rule.scope is Scope.ZONE else ("",),
+        reader=None if rule.when is None else _ready(rule, rule.when, ruleset.signals, max_gap),
+        hours=Hours(ruleset.schedules[rule.schedule]) if rule.schedule else None,
+        fps=0.9 * rule.requires.fps if rule.requires else 0.0,
         for_ms=milliseconds(rule.for_),
-        max_gap=max_gap,
-        max_dip=milliseconds(rule.max_dip),
+        samples=rule.samples_needed,
+        hold=hold,
+        break_dip=milliseconds(rule.for_ if rule.ratio else rule.max_dip),
+        break_gap=FOREVER if frames else max(max_gap, milliseconds(rule.absence.max_unknown) if rule.absence else 0),
         keep_firing_for=milliseconds(rule.keep_firing_for),
-        lost_after=max(milliseconds(rule.lost_after), max_gap),
+        lost_after=FOREVER if frames else max(milliseconds(rule.lost_after), max_gap),
         max_duration=None if rule.max_duration is None else milliseconds(rule.max_duration),
         cooldown=milliseconds(rule.cooldown),
         repeat_every=None if rule.repeat_every is None else milliseconds(rule.repeat_every),
@@ -112,4 +126,30 @@ def plan_rule(rule: Rule, camera_id: str, *, interval: float = 0.0) -> Plan:
         escalate=tuple((milliseconds(step.after), step.severity) for step in rule.escalate),
         title=Template.parse(rule.title),
         summary=Template.parse(rule.summary),
+        signals=ruleset.signals,
+        inhibitors=_inhibitors(rule, ruleset),
+    )
+
+
+def _ready(rule: Rule, when: Predicate, signals: Mapping[str, Mapping[str, float]], max_gap: int) -> Reader:
+    return ready(when, signals, max_gap=max_gap, min_quality=rule.min_quality, min_confidence=rule.min_confidence)
+
+
+def _labels(rule: Rule, partition: str) -> dict[str, str]:
+    match rule.scope:
+        case Scope.GROUP:
+            return {"rule": rule.id, "group": rule.group}
+        case Scope.SITE:
+            return {"rule": rule.id}
+        case _:
+            return {"rule": rule.id, "camera": partition}
+
+
+def _inhibitors(rule: Rule, ruleset: RuleSet) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple(
+        (other.id, inhibit.equal)
+        for other in ruleset.rules
+        if rule.id in ruleset.inhibited_by(other)
+        for inhibit in other.inhibit
+        if rule.id in inhibit.rules or "*" in inhibit.rules
     )

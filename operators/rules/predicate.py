@@ -18,7 +18,11 @@ __all__ = ["AGGREGATES", "VALUES", "Predicate", "Smooth", "When", "parse_predica
 VALUES = ("intensity", "valence")
 """What `value:` may name: numbers of a face besides its probabilities."""
 AGGREGATES = ("max", "mean", "min")
-_TOKEN = re.compile(r"\s*(?:(>=|\(|\))|(\d*\.?\d+)|([a-z_][a-z0-9_-]*)|(\S))")
+_NAME = re.compile(r"(?!(?:and|or|not)$)[a-z_][a-z0-9_-]*")
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)")
+_TOKEN = re.compile(rf"\s*(?:(>=|\(|\))|({_NUMBER.pattern})|([a-z_][a-z0-9_-]*)|(\S+))")
+_MOST_TOKENS = 200
+"""So that no text nests deeper than Python's stack; a rule that people read is far below it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,7 @@ def parse_predicate(text: str) -> dict[str, Any]:
     `any := all ("or" all)*`, `all := part ("and" part)*`, `part := "not" part | "(" any ")" | NAME ">=" NUMBER`.
     Raises ValueError saying what was expected where.
     """
-    tokens = [next(filter(None, groups)) for groups in _TOKEN.findall(text)]
-    parser = _Parser(text, tokens)
+    parser = _Parser(text)
     tree = parser.any()
     if parser.tokens:
         raise parser.error("and, or, or the end")
@@ -149,11 +152,13 @@ def parse_predicate(text: str) -> dict[str, Any]:
 
 
 class _Parser:
-    """Recursive descent over the tokens that are left."""
+    """Recursive descent over the tokens that are left, each with the text from it on."""
 
-    def __init__(self, text: str, tokens: list[str]) -> None:
+    def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = tokens
+        self.tokens = [(next(filter(None, found.groups())), text[found.start() :]) for found in _TOKEN.finditer(text)]
+        if len(self.tokens) > _MOST_TOKENS:
+            raise ValueError(f"expected at most {_MOST_TOKENS} words, got {len(self.tokens)}; write all, any and not")
 
     def any(self) -> dict[str, Any]:
         return self._chain("or", self._all, "any")
@@ -163,39 +168,34 @@ class _Parser:
 
     def _chain(self, word: str, part: Callable[[], dict[str, Any]], key: str) -> dict[str, Any]:
         parts = [part()]
-        while self.tokens[:1] == [word]:
-            self.tokens.pop(0)
+        while self._took(word):
             parts.append(part())
         return parts[0] if len(parts) == 1 else {key: parts}
 
     def _part(self) -> dict[str, Any]:
-        word = self._take("NAME >= NUMBER")
-        if word == "not":
+        if self._took("not"):
             return {"not": self._part()}
-        if word == "(":
+        if self._took("("):
             inner = self.any()
-            self._expect(")")
+            if not self._took(")"):
+                raise self.error('")"')
             return inner
-        if not word[0].isalpha() or word in ("and", "or"):
-            self.tokens.insert(0, word)
-            raise self.error('NAME >= NUMBER such as "fear >= 0.6"')
-        self._expect(">=")
-        try:
-            threshold = float(self._take("a number"))
-        except ValueError:
-            raise self.error('a number after ">="') from None
-        return {"value" if word in VALUES else "prob": word, "enter": threshold}
+        name = self._take(_NAME, "NAME >= NUMBER")
+        if not self._took(">="):
+            raise self.error('">="')
+        return {"value" if name in VALUES else "prob": name, "enter": float(self._take(_NUMBER, "a number"))}
 
-    def _expect(self, token: str) -> None:
-        if self.tokens[:1] != [token]:
-            raise self.error(f'"{token}"')
-        self.tokens.pop(0)
+    def _took(self, token: str) -> bool:
+        found = bool(self.tokens) and self.tokens[0][0] == token
+        if found:
+            self.tokens.pop(0)
+        return found
 
-    def _take(self, expected: str) -> str:
-        if not self.tokens:
+    def _take(self, pattern: re.Pattern[str], expected: str) -> str:
+        if not self.tokens or not pattern.fullmatch(self.tokens[0][0]):
             raise self.error(expected)
-        return self.tokens.pop(0)
+        return self.tokens.pop(0)[0]
 
     def error(self, expected: str) -> ValueError:
-        before = f"before {' '.join(self.tokens)!r}" if self.tokens else "at the end"
-        return ValueError(f"expected {expected} {before}, got {self.text!r}")
+        got = repr(self.tokens[0][1].strip()) if self.tokens else f"the end of {self.text!r}"
+        return ValueError(f'expected {expected}, got {got}; write for example "fear >= 0.6 and not happiness >= 0.3"')

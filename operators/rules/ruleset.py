@@ -167,16 +167,16 @@ def inhibition_circle(rules: Sequence[Rule]) -> tuple[str, ...]:
     try:
         TopologicalSorter(_inhibitors(rules)).prepare()
     except CycleError as error:
-        return tuple(reversed(error.args[1]))
+        return tuple(error.args[1])
     return ()
 
 
-def _inhibitors(rules: Sequence[Rule]) -> dict[str, set[str]]:
+def _inhibitors(rules: Sequence[Rule]) -> dict[str, list[str]]:
     """Who silences each rule."""
-    found: dict[str, set[str]] = {rule.id: set() for rule in rules}
+    found: dict[str, list[str]] = {rule.id: [] for rule in rules}
     for rule in rules:
         for target in _inhibited(rule, rules):
-            found[target].add(rule.id)
+            found[target].append(rule.id)
     return found
 
 

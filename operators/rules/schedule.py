@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-__all__ = ["DAYS", "Schedule"]
+__all__ = ["DAYS", "Hours", "Schedule"]
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-(?:([01]\d|2[0-3]):([0-5]\d)|24:00)")
@@ -78,6 +78,22 @@ class Schedule:
         return any(
             begin <= ms < end for offset in (-1, 0) for begin, end in self._stretches(here + timedelta(days=offset))
         )
+
+
+class Hours:
+    """A schedule that remembers its last answer: most questions are about the same hour."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._begin = self._end = 0
+        self._inside = False
+
+    def span(self, ms: int) -> tuple[bool, int]:
+        """As `Schedule.span`."""
+        if not self._begin <= ms < self._end:
+            self._begin = ms
+            self._inside, self._end = self._schedule.span(ms)
+        return self._inside, self._end
 
 
 @lru_cache

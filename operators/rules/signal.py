@@ -8,9 +8,10 @@ evenly can't miss a deadline by a rounding error.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-__all__ = ["Signal", "Truth", "advance", "all_of", "any_of", "false_at", "held", "negate", "reads_true"]
+from operators.rules.state import Signal
+
+__all__ = ["Truth", "advance", "all_of", "any_of", "false_at", "held", "negate"]
 
 Truth = bool | None
 
@@ -32,46 +33,24 @@ def negate(part: Truth) -> Truth:
     return None if part is None else not part
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """A signal as of its last sample.
-
-    `last` is the last readable value and `at` its time; `known` says that it still holds (no unreadable sample came
-    since). `known_ms` is the time since the last TRUE sample in which the value was known, and `false_ms` the part of
-    it that was FALSE, up to `at` or to where it stopped holding.
-    """
-
-    last: bool = False
-    at: int = 0
-    known: bool = False
-    known_ms: int = 0
-    false_ms: int = 0
-
-
-OFF = Signal()
-
-
-def reads_true(signal: Signal, level: float, *, at: int, enter: float, exit_: float, hold: int) -> bool:
-    """Hysteresis: from on it stays on down to `exit_`; after more than `hold` unread it has to `enter` again."""
-    on = signal.last and at - signal.at <= hold
-    return level >= (exit_ if on else enter)
-
-
 def held(signal: Signal, ts: int, hold: int) -> int:
     """For how long until `ts` the last sample held."""
     return min(ts - signal.at, hold) if signal.known else 0
 
 
-def advance(signal: Signal, ts: int, value: Truth, hold: int) -> Signal:
-    """The signal after a sample at `ts`."""
+def advance(signal: Signal, ts: int, value: Truth, hold: int) -> None:
+    """Move the signal on to a sample at `ts`."""
     if value:
-        return Signal(last=True, at=ts, known=True)
+        signal.last, signal.at, signal.known, signal.known_ms, signal.false_ms = True, ts, True, 0, 0
+        return
     more = held(signal, ts, hold)
-    known_ms = signal.known_ms + more
-    false_ms = signal.false_ms + (0 if signal.last else more)
+    signal.known_ms += more
+    if not signal.last:
+        signal.false_ms += more
     if value is None:
-        return Signal(signal.last, signal.at, known=False, known_ms=known_ms, false_ms=false_ms)
-    return Signal(last=False, at=ts, known=True, known_ms=known_ms, false_ms=false_ms)
+        signal.known = False
+    else:
+        signal.last, signal.at, signal.known = False, ts, True
 
 
 def false_at(signal: Signal, limit: int, hold: int) -> int | None:

@@ -2,29 +2,67 @@
 
 from __future__ import annotations
 
-from operators.rules.episode import Episode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from operators.records import FaceTrack
+from operators.rules.condition import Due, Now, Value
 from operators.rules.plan import Plan
-from operators.rules.signal import Signal, false_at
+from operators.rules.reading import Reader
+from operators.rules.signal import false_at
+from operators.rules.state import Slot
 
-__all__ = ["breaks_at", "satisfied"]
+__all__ = ["Sustained", "breaks_at", "lasts"]
 
 
-def satisfied(plan: Plan, episode: Episode) -> bool:
-    """Whether the episode, whose last sample is TRUE, is enough for the rule to fire."""
+@dataclass(frozen=True, slots=True)
+class Sustained:
+    """The predicate itself."""
+
+    plan: Plan
+    reader: Reader
+
+    def read(self, slot: Slot, faces: Sequence[FaceTrack], now: Now) -> Value:
+        """The predicate at this sample."""
+        if not slot.leaves:
+            slot.leaves = self.reader.blank()
+        value, level, face = self.reader.read(slot.leaves, faces, now.ts)
+        return Value(value, level, face)
+
+    def enough(self, slot: Slot) -> bool:
+        """Whether it lasted."""
+        return lasts(self.plan, slot)
+
+    def breaks_at(self, slot: Slot) -> Due:
+        """At a long dip or gap."""
+        return breaks_at(self.plan, slot)
+
+    def evidence(self, _: Slot, /) -> Mapping[str, float]:
+        """Nothing more."""
+        return {}
+
+    @property
+    def remembers(self) -> int:
+        """Hysteresis and smoothing."""
+        return self.plan.hold
+
+
+def lasts(plan: Plan, slot: Slot) -> bool:
+    """Whether the episode is long enough, and was seen well enough."""
+    alarm = slot.alarm
     return (
-        episode.duration_ms >= plan.for_ms
-        and episode.samples >= plan.rule.samples_needed
-        and episode.coverage >= plan.rule.min_coverage
+        alarm is not None
+        and alarm.last_true - alarm.starts_at >= plan.for_ms
+        and alarm.samples >= plan.samples
+        and alarm.coverage >= plan.rule.min_coverage
     )
 
 
-def breaks_at(plan: Plan, signal: Signal) -> tuple[int, int, str]:
-    """When and why a pending episode ends if no other sample comes, as `(wake, ts, reason)`.
-
-    `ts` is when it ends, `wake` the first ms in which that is certain: a sample just in time still closes a gap.
-    """
-    dip = false_at(signal, plan.max_dip, plan.max_gap)
+def breaks_at(plan: Plan, slot: Slot) -> Due:
+    """FALSE for `break_dip`, or UNKNOWN for more than `break_gap`."""
+    signal = slot.signal
+    dip = false_at(signal, plan.break_dip, plan.hold)
     if dip is not None:
         return dip, dip, "dip"
-    gap = signal.at + plan.max_gap
+    gap = signal.at + plan.break_gap
     return gap + 1, gap, "gap"

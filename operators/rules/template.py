@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 __all__ = ["NUMBERS", "WORDS", "Template"]
 
-WORDS = ("camera", "duration", "rule", "severity", "zone")
+WORDS = ("camera", "duration", "group", "rule", "severity", "zone")
 """Names that stand for text."""
 NUMBERS = ("coverage", "dips", "gaps", "samples", "value.last", "value.max", "value.mean")
 """Names that stand for a number and may carry a format."""

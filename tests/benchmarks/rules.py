@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from operators.records import Clock, FaceTrack, Observation, Scope
-from operators.rules import EvaluatorState, Predicate, Rule, RuleEvaluator, Where
+from operators.rules import EvaluatorState, Predicate, Rule, RuleEvaluator, RuleSet, Where
 
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 FPS = 10
@@ -79,7 +79,7 @@ def _face(number: int, shown: int, level: float) -> FaceTrack:
 
 def measure(load: Load, rounds: int) -> dict[str, object]:
     """Process time of the best of `rounds`, so that other work on the machine counts little."""
-    evaluator = RuleEvaluator(make_rules(load.rules))
+    evaluator = RuleEvaluator(RuleSet(make_rules(load.rules)))
     observations = make_observations(load)
     best = float("inf")
     for _ in range(rounds):

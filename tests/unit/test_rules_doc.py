@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from operators.records import Alert, Severity, TrackEvent, TrackEventKind
-from operators.rules import Escalation, Predicate, Reacquire, Rule, RuleEvaluator, Where
+from operators.rules import Escalation, Predicate, Reacquire, Rule, RuleEvaluator, RuleSet, Where
 from operators.rules.evaluator import EvaluatorState
 from operators.rules.signal import Signal, advance, held, reads_true
 from operators.rules.template import NUMBERS, WORDS, Template
@@ -175,8 +175,8 @@ def ended_by_the_configuration(rule: Rule, count: int) -> list[Alert]:
     *before, last = frames(f"0.8x{count}")
     state: EvaluatorState | None = None
     for observation in before:
-        state, _ = RuleEvaluator((rule,)).step(state, observation)
-    return RuleEvaluator(()).step(state, last)[1]
+        state, _ = RuleEvaluator(RuleSet((rule,))).step(state, observation)
+    return RuleEvaluator(RuleSet(())).step(state, last)[1]
 
 
 def ended_by_a_merge(rule: Rule, count: int) -> list[Alert]:

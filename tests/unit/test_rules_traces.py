@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from operators.records import Alert, Clock, FaceTrack, Observation
-from operators.rules import Predicate, Rule, RuleEvaluator
+from operators.rules import Predicate, Rule, RuleEvaluator, RuleSet
 from operators.rules.evaluator import EvaluatorState
 
 RULE = Rule(
@@ -95,7 +95,7 @@ def _faces(level: str, track: str) -> tuple[FaceTrack, ...]:
 
 
 def run(rule: Rule, observations: list[Observation]) -> list[Alert]:
-    evaluator = RuleEvaluator((rule,))
+    evaluator = RuleEvaluator(RuleSet((rule,)))
     state: EvaluatorState | None = None
     alerts: list[Alert] = []
     for observation in observations:

@@ -1,0 +1,343 @@
+"""The rules of one partition (a camera, a group of cameras, or the site) applied to records that come in order.
+
+The state is changed in place; transitions go into the journal. Rules come in an order in which every inhibitor is
+before what it inhibits, so that within one millisecond nobody is told what another rule already explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from operators.records import FaceTrack, Gap, Observation, Scope, TrackEventKind
+from operators.rules.condition import Now, Value
+from operators.rules.lifecycle import Journal, Line, end, expire, merge, release, sample, unread
+from operators.rules.notice import farewell
+from operators.rules.signal import Truth
+from operators.rules.state import FOREVER, NEVER, Book, EvaluatorState, Seen, Slot
+
+__all__ = ["Partition", "Probe"]
+
+CADENCE_MS = 1000
+"""The stretch of time over which delivered pictures are counted."""
+EMPTY: tuple[FaceTrack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a rule made of one sample of one scope, for explanations."""
+
+    rule: str
+    partition: str
+    key: str
+    ts: int
+    value: Truth
+    level: float | None
+    alert_id: str
+    """The alert that is pending or firing after it, or empty."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The rules of one partition, ready to be applied."""
+
+    lines: tuple[Line, ...]
+    """The rules, inhibitors first."""
+    cameras: tuple[str, ...]
+    """Its cameras; empty for the site where they are not known beforehand."""
+    wide: bool
+    """More than one camera: a group or the site."""
+    silences: bool
+    """Whether anything can silence an alert here."""
+    counts_frames: bool
+    """Whether a rule asks for the frame rate."""
+    max_tracks: int
+    """Most faces of one picture that rules look at."""
+    probe: Callable[[Probe], None] | None = None
+    """Told about every sample."""
+
+    def adopt(self, state: EvaluatorState, config: str, journal: Journal) -> None:
+        """Take a state over from other rules: what belongs to one that is gone or was changed ends here."""
+        books = state.books
+        state.books = {}
+        for line in self.lines:
+            plan = line.plan
+            book = books.get(plan.rule.id)
+            kept = book is not None and book.version == plan.version
+            state.books[plan.rule.id] = books.pop(plan.rule.id) if kept else Book(plan.version, plan.scope)
+        for rule_id, book in sorted(books.items()):
+            for slot in book.slots.values():
+                if slot.alarm is not None:
+                    slot.alarm.seq += 1
+                    told = farewell(
+                        slot.alarm, rule_id, book.scope, partition=state.partition, config=config, ts=state.clock
+                    )
+                    journal.alerts.append(told)
+        state.config = config
+
+    def observe(self, state: EvaluatorState, observation: Observation, ts: int, journal: Journal) -> None:
+        """Apply an observation, after everything that is due before it."""
+        camera = observation.camera_id
+        if ts <= state.last.get(camera, NEVER):
+            state.late += 1
+            return
+        if ts >= state.due:
+            self.let_pass(state, ts, journal)
+        state.last[camera] = ts
+        state.clock = max(state.clock, ts)
+        told = len(journal.alerts)
+        for event in observation.events:
+            if event.kind is TrackEventKind.MERGED and event.into is not None:
+                self._merge(state, event.track_id, event.into, ts=ts, journal=journal)
+        faces = observation.faces
+        if len(faces) > self.max_tracks:
+            state.limited += len(faces) - self.max_tracks
+            faces = tuple(sorted(faces, key=_age)[: self.max_tracks])
+        fps = self._cadence(state, camera, ts) if self.counts_frames else 0
+        if self.wide:
+            state.seen[camera] = Seen(ts, faces)
+        for line in self.lines:
+            self._look(line, state, faces, ts=ts, fps=fps, journal=journal)
+        if self.silences and len(journal.alerts) > told:
+            self._release(state, ts, journal)
+
+    def miss(self, state: EvaluatorState, gap: Gap, *, from_ts: int, to_ts: int, journal: Journal) -> None:
+        """Apply a gap: UNKNOWN from its start on; for rules about frames, proof that there are none."""
+        ts = max(from_ts, state.clock)
+        self.let_pass(state, ts, journal)
+        state.seen.pop(gap.camera_id, None)
+        for line in self.lines:
+            book = state.books[line.plan.rule.id]
+            absence = line.plan.rule.absence
+            if absence is not None and absence.of == "frames":
+                if gap.reason in absence.reasons:
+                    self._no_frames(line, book, state, begin=ts, until=max(to_ts, ts), journal=journal)
+            elif not state.seen:
+                for key, slot in book.slots.items():
+                    unread(line, slot, ts, journal)
+                    self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
+
+    def let_pass(self, state: EvaluatorState, now: int, journal: Journal) -> None:
+        """Let everything happen that is due by `now`, one millisecond after the other."""
+        while state.due <= now:
+            ts = self._next_due(state, journal)
+            state.due = ts
+            if ts > now:
+                break
+            told = len(journal.alerts)
+            for line in self.lines:
+                book = state.books[line.plan.rule.id]
+                for key in [key for key, slot in book.slots.items() if slot.due <= ts]:
+                    if not expire(line, book.slots[key], ts, book=book, journal=journal):
+                        del book.slots[key]
+            journal.alerts[told:] = sorted(journal.alerts[told:], key=lambda alert: alert.ts)
+            if self.silences:
+                self._release(state, ts, journal)
+            state.clock = max(state.clock, min(ts, now))
+        if now < FOREVER:
+            state.clock = max(state.clock, now)
+
+    def end_frames(self, state: EvaluatorState, ts: int, journal: Journal) -> None:
+        """End absences of frames, of which the end of the input is no proof, and which no time would end."""
+        for line in self.lines:
+            absence = line.plan.rule.absence
+            if absence is None or absence.of != "frames":
+                continue
+            book = state.books[line.plan.rule.id]
+            for slot in book.slots.values():
+                reason = "gap" if slot.alarm is not None and slot.alarm.fired_at is None else "lost"
+                end(line, slot, reason=reason, ts=ts, book=book, journal=journal)
+
+    def _next_due(self, state: EvaluatorState, journal: Journal) -> int:
+        slots = [slot.due for book in state.books.values() for slot in book.slots.values()]
+        due = min(slots, default=FOREVER)
+        if not self.silences:
+            return due
+        waits = [
+            journal.silence.next_change(line.plan, slot.alarm, state.clock, state)
+            for line in self.lines
+            for slot in state.books[line.plan.rule.id].slots.values()
+            if slot.alarm is not None and slot.alarm.fired_at is not None and not slot.alarm.sent
+        ]
+        batches = [batch.send_at for batch in state.batches.values() if batch.send_at is not None]
+        return min([due, *waits, *batches])
+
+    def _look(
+        self,
+        line: Line,
+        state: EvaluatorState,
+        faces: tuple[FaceTrack, ...],
+        *,
+        ts: int,
+        fps: int,
+        journal: Journal,
+    ) -> None:
+        """Give one rule its samples of this instant."""
+        plan = line.plan
+        book = state.books[plan.rule.id]
+        if plan.hours is not None and not plan.hours.span(ts)[0]:
+            return
+        if plan.fps > fps:
+            for key, slot in book.slots.items():
+                unread(line, slot, ts, journal)
+                self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
+            return
+        if plan.scope is Scope.TRACK:
+            self._read_tracks(line, book, state, faces, ts=ts, journal=journal)
+            return
+        now = Now(ts, fps, complete=True)
+        if self.wide:
+            faces, now = self._union(line, state, ts=ts, fps=fps)
+        if plan.scope is Scope.ZONE:
+            self._read_zones(line, book, state, faces, now=now, journal=journal)
+            return
+        if plan.zones:
+            faces = tuple(face for face in faces if not plan.zones.isdisjoint(face.zones))
+        self._read(line, book, state, "", faces, now=now, journal=journal)
+
+    def _read_tracks(
+        self,
+        line: Line,
+        book: Book,
+        state: EvaluatorState,
+        faces: tuple[FaceTrack, ...],
+        *,
+        ts: int,
+        journal: Journal,
+    ) -> None:
+        plan, slots = line.plan, book.slots
+        threshold = line.threshold
+        zones = plan.zones
+        now = None
+        for face in faces:
+            key = face.track_id
+            if threshold is not None and key not in slots:
+                level = threshold.number(face) if threshold.readable(face) else None
+                if level is None or level < threshold.enter:
+                    continue
+            now = now or Now(ts)
+            shown = EMPTY if zones and zones.isdisjoint(face.zones) else (face,)
+            self._read(line, book, state, key, shown, now=now, journal=journal)
+        if slots:
+            for key, slot in slots.items():
+                if slot.read_at != ts and slot.signal.known:
+                    unread(line, slot, ts, journal)
+                    self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
+
+    def _read_zones(
+        self,
+        line: Line,
+        book: Book,
+        state: EvaluatorState,
+        faces: Sequence[FaceTrack],
+        *,
+        now: Now,
+        journal: Journal,
+    ) -> None:
+        keys = line.plan.keys or sorted({*book.slots, *(zone for face in faces for zone in face.zones)})
+        for zone in keys:
+            inside = tuple(face for face in faces if zone in face.zones)
+            self._read(line, book, state, zone, inside, now=now, journal=journal)
+
+    def _read(
+        self,
+        line: Line,
+        book: Book,
+        state: EvaluatorState,
+        key: str,
+        faces: tuple[FaceTrack, ...],
+        *,
+        now: Now,
+        journal: Journal,
+    ) -> None:
+        slot = book.slots.get(key)
+        if slot is None:
+            if line.threshold is not None and not faces:
+                return
+            slot = book.slots[key] = Slot()
+        value = line.condition.read(slot, faces, now)
+        sample(line, slot, value, key=key, ts=now.ts, book=book, journal=journal)
+        self._tell_probe(line, state, key, slot, value=value, ts=now.ts)
+        if line.threshold is not None and slot.alarm is None and slot.quiet_until <= now.ts and not slot.leaves[0].on:
+            del book.slots[key]
+
+    def _no_frames(
+        self, line: Line, book: Book, state: EvaluatorState, *, begin: int, until: int, journal: Journal
+    ) -> None:
+        slot = book.slots.setdefault("", Slot())
+        starts_at = begin if slot.alarm is None else slot.alarm.starts_at
+        enough = starts_at + line.plan.for_ms
+        for ts in sorted({begin, until, *([enough] if begin < enough < until else ())}):
+            if line.plan.hours is not None and not line.plan.hours.span(ts)[0]:
+                continue
+            if ts > begin:
+                self.let_pass(state, ts, journal)
+            seconds = (ts - starts_at) / 1000
+            value = Value(value=True, level=seconds)
+            sample(line, slot, value, key="", ts=ts, book=book, journal=journal)
+            self._tell_probe(line, state, "", slot, value=value, ts=ts)
+
+    def _union(self, line: Line, state: EvaluatorState, *, ts: int, fps: int) -> tuple[tuple[FaceTrack, ...], Now]:
+        """The faces that the cameras of a wider scope show now, and whether all of them are seen."""
+        fresh = {name: seen for name, seen in state.seen.items() if ts - seen.at <= line.plan.hold}
+        faces = tuple(face for name in sorted(fresh) for face in fresh[name].faces)
+        return faces, Now(ts, fps, complete=fresh.keys() >= set(self.cameras))
+
+    def _cadence(self, state: EvaluatorState, camera: str, ts: int) -> int:
+        """How many pictures the camera has delivered in the last second, this one included."""
+        times = state.cadence.setdefault(camera, [])
+        times.append(ts)
+        while times[0] <= ts - CADENCE_MS:
+            del times[0]
+        return len(times)
+
+    def _merge(self, state: EvaluatorState, track_id: str, into: str, *, ts: int, journal: Journal) -> None:
+        for line in self.lines:
+            book = state.books[line.plan.rule.id]
+            if line.plan.scope is not Scope.TRACK:
+                for slot in book.slots.values():
+                    _merge_members(slot, track_id, into)
+                continue
+            old = book.slots.get(track_id)
+            if old is not None and ts - old.signal.at <= line.plan.reacquire:
+                del book.slots[track_id]
+                new = book.slots.get(into)
+                book.slots[into] = merge(line, old, new, ts=ts, book=book, journal=journal)
+
+    def _release(self, state: EvaluatorState, ts: int, journal: Journal) -> None:
+        """Tell the firing alerts whose silence has ended."""
+        for line in self.lines:
+            for slot in state.books[line.plan.rule.id].slots.values():
+                alarm = slot.alarm
+                if alarm is None or alarm.fired_at is None or alarm.sent:
+                    continue
+                if not journal.silence.cause(line.plan, alarm, ts, state):
+                    release(line, slot, ts=ts, journal=journal)
+                else:
+                    change = journal.silence.next_change(line.plan, alarm, ts, state)
+                    state.due = min(state.due, change)
+        journal.silence.close_batches(ts, state)
+
+    def _tell_probe(self, line: Line, state: EvaluatorState, key: str, slot: Slot, *, value: Value, ts: int) -> None:
+        if self.probe is not None:
+            alert_id = "" if slot.alarm is None else slot.alarm.alert_id
+            told = Probe(line.plan.rule.id, state.partition, key, ts, value.value, value.level, alert_id)
+            self.probe(told)
+
+
+def _merge_members(slot: Slot, track_id: str, into: str) -> None:
+    """Two tracks of a crowd were one face: it counts once, as it was last seen and last TRUE."""
+    old = slot.members.pop(track_id, None)
+    if old is None:
+        return
+    new = slot.members.get(into)
+    if new is None:
+        slot.members[into] = old
+        return
+    latest = max(old, new, key=lambda member: member.read_at)
+    new.leaves, new.read_at, new.value = latest.leaves, latest.read_at, latest.value
+    new.true_at = max(old.true_at, new.true_at)
+
+
+def _age(face: FaceTrack) -> tuple[float, str]:
+    return face.first_ts, face.track_id
