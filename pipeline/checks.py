@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from operators.records import Scope
-from operators.rules import EXPRESSIONS, Group, Predicate, Routing, Rule, Schedule
+from operators.rules import EXPRESSIONS, Group, Mute, Routing, Rule, Schedule
 from operators.rules.predicate import VALUES
 from operators.rules.ruleset import inhibition_circle, inhibition_level
-from operators.units import format_duration
 from pipeline.complaints import PURPOSE, Complaint, nearest
+from pipeline.feasibility import View, infeasible, leaves, longest_opening
 from pipeline.sections import Camera
 from pipeline.yaml_source import Location
 
@@ -62,9 +64,9 @@ def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) ->
     yield from _mutes(sections)
     yield from _inhibitions(sections.rules)
     for index, rule in enumerate(sections.rules):
-        yield from _names(sections, rule, ("rules", index))
-        if cameras is not None:
-            yield from _rule(cameras, sections, rule, ("rules", index))
+        at = ("rules", index)
+        wrong = [*_names(sections, rule, at), *(_places(sections, cameras, rule, at) if cameras is not None else ())]
+        yield from wrong or _feasible(sections, cameras or {}, rule, at)
 
 
 def _cameras(cameras: Mapping[str, Camera]) -> Iterator[Complaint]:
@@ -117,7 +119,17 @@ def _mutes(sections: RuleSections) -> Iterator[Complaint]:
         at = ("routing", "mute", index)
         if mute.schedule not in sections.schedules:
             yield Complaint((*at, "schedule"), _unknown(mute.schedule, sections.schedules, "schedule"))
+        else:
+            yield from _mute_hours(mute, longest_opening(sections.schedules[mute.schedule]), at)
         yield from _known((*at, "rules"), mute.rules, ids, "rule")
+
+
+def _mute_hours(mute: Mute, opening: float, at: Location) -> Iterator[Complaint]:
+    always, never = (not opening, math.isinf(opening)) if mute.invert else (math.isinf(opening), not opening)
+    if never:
+        yield Complaint(at, "there is no such time, so this mutes nothing", severity="warning")
+    elif always and not mute.rules and mute.severity_below is None:
+        yield Complaint(at, "this mutes every alert at all times", severity="warning")
 
 
 def _inhibitions(rules: Sequence[Rule]) -> Iterator[Complaint]:
@@ -128,6 +140,8 @@ def _inhibitions(rules: Sequence[Rule]) -> Iterator[Complaint]:
             at = ("rules", index, "inhibit", number, "rules")
             yield from _known(at, inhibit.rules, {*levels, "*"}, "rule")
             for position, name in enumerate(inhibit.rules):
+                if name == rule.id:
+                    yield Complaint((*at, position), f'"{name}" is this rule itself')
                 if levels.get(name, levels[rule.id]) != levels[rule.id]:
                     text = f'"{name}" ({levels[name]}) and this rule ({levels[rule.id]}) are evaluated apart'
                     yield Complaint((*at, position), f"{text}; rules inhibit only rules of their own level")
@@ -144,52 +158,34 @@ def _names(sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complai
     if rule.schedule and rule.schedule not in sections.schedules:
         yield Complaint((*at, "schedule"), _unknown(rule.schedule, sections.schedules, "schedule"))
     readable = [*EXPRESSIONS, *sections.signals]
-    for where, leaf in _leaves(rule):
+    for where, leaf in leaves(rule):
         if leaf.prob and leaf.prob not in readable:
             yield Complaint((*at, *where, "prob"), _unknown(leaf.prob, readable, "expression"))
         yield from _known((*at, *where, "prob_any"), leaf.prob_any, readable, "expression")
 
 
-def _leaves(rule: Rule) -> Iterator[tuple[Location, Predicate]]:
-    """Every part of the rule that reads a number, with its place in the rule."""
-    if rule.when:
-        yield from _below(("when",), rule.when)
-    if rule.pulse and rule.pulse.flank:
-        yield from _below(("pulse", "flank", "when"), rule.pulse.flank.when)
-    if rule.sequence:
-        for index, step in enumerate(rule.sequence.steps):
-            yield from _below(("sequence", "steps", index, "when"), step.when)
-        if rule.sequence.not_between:
-            yield from _below(("sequence", "not_between", "when"), rule.sequence.not_between.when)
+def _feasible(sections: RuleSections, cameras: Mapping[str, Camera], rule: Rule, at: Location) -> Iterator[Complaint]:
+    """What the rule asks of its cameras and its schedule."""
+    watched = _watched(sections, cameras, rule)
+    opening = longest_opening(sections.schedules[rule.schedule]) if rule.schedule else math.inf
+    rates = {name: camera.fps for name, camera in watched.items() if camera.enabled}
+    for found in infeasible(rule, View(sections.signals, rates, opening)):
+        yield replace(found, location=(*at, *found.location))
 
 
-def _below(at: Location, when: Predicate) -> Iterator[tuple[Location, Predicate]]:
-    if when.is_leaf:
-        yield at, when
-    for key, parts in (("all", when.all), ("any", when.any)):
-        for index, part in enumerate(parts):
-            yield from _below((*at, key, index), part)
-    if when.not_:
-        yield from _below((*at, "not"), when.not_)
-
-
-def _rule(cameras: Mapping[str, Camera], sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complaint]:
-    """Where it looks, and what the cameras there can show it."""
+def _places(sections: RuleSections, cameras: Mapping[str, Camera], rule: Rule, at: Location) -> Iterator[Complaint]:
+    """Cameras and zones that don't exist."""
     yield from _known((*at, "where", "cameras"), rule.where.cameras, cameras, "camera")
-    watched = _watched(cameras, sections, rule)
     if set(rule.where.cameras) <= set(cameras):
+        watched = _watched(sections, cameras, rule).values()
         yield from _zones(rule, {zone for camera in watched for zone in camera.zones}, at)
-    slowest = max((1 / camera.fps for camera in watched), default=0.0)
-    if rule.max_gap is not None and 0 < rule.max_gap <= slowest:
-        text = f"{format_duration(rule.max_gap)} is no longer than the time between two pictures "
-        yield Complaint((*at, "max_gap"), f"{text}({format_duration(slowest)}), so this rule could never fire")
 
 
-def _watched(cameras: Mapping[str, Camera], sections: RuleSections, rule: Rule) -> list[Camera]:
+def _watched(sections: RuleSections, cameras: Mapping[str, Camera], rule: Rule) -> dict[str, Camera]:
     """The cameras that the rule looks at, as far as they exist."""
     group = sections.groups.get(rule.group)
     names = group.cameras if group else rule.where.cameras or cameras
-    return [cameras[name] for name in names if name in cameras]
+    return {name: cameras[name] for name in names if name in cameras}
 
 
 def _zones(rule: Rule, zones: set[str], at: Location) -> Iterator[Complaint]:

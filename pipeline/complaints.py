@@ -108,7 +108,7 @@ def _complaint(error: ErrorDetails, schema: Schema, data: Mapping[str, Any]) -> 
         return Complaint(location, "expected a secret: {env: NAME}, {file: PATH} or text in quotes")
     if kind == "value_error":
         return _own_words(location, error, data)
-    return Complaint(location, _expected(error))
+    return Complaint(location, _expected(error, resolve(schema, location, data)))
 
 
 def _real(found: Sequence[str | int], data: object, *, keep_last: bool) -> Location:
@@ -167,12 +167,15 @@ def _own_words(location: Location, error: ErrorDetails, data: Mapping[str, Any])
     return Complaint((*location, named) if named else location, text)
 
 
-def _expected(error: ErrorDetails) -> str:
+def _expected(error: ErrorDetails, nodes: Sequence[Schema]) -> str:
     got = _shown(error["input"])
     if error["type"] in {"literal_error", "enum"}:
         known = re.findall(r"'([^']*)'", error["ctx"]["expected"]) or [error["ctx"]["expected"]]
         return f"expected {_alternatives(known)}, got {got}{nearest(str(error['input']), known)}"
     expected = _EXPECTED.get(error["type"])
+    short = [node["examples"][0] for node in nodes if node.get("type") == "string" and "examples" in node]
+    if error["type"] == "dataclass_type" and short:
+        expected = f'text such as "{short[0]}" or keys and values'
     if expected is None:
         expected = error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     return f"expected {expected}, got {got}"

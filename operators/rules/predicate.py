@@ -96,6 +96,18 @@ class Predicate:
         """The expressions and derived signals that it reads."""
         return tuple(name for leaf in self.leaves for name in ((leaf.prob,) if leaf.prob else leaf.prob_any))
 
+    def __str__(self) -> str:
+        """In one line, for people: `fear >= 0.6 and not happiness >= 0.3`."""
+        if self.not_:
+            return f"not {self.not_._as_part()}"
+        if not self.is_leaf:
+            return (" and " if self.all else " or ").join(part._as_part() for part in self.all or self.any)
+        name = self.prob or self.value or "|".join(self.prob_any)
+        return name if self.enter is None else f"{name} >= {self.enter:g}"
+
+    def _as_part(self) -> str:
+        return f"({self})" if self.all or self.any else str(self)
+
     def _walk(self) -> Iterator[Predicate]:
         if self.is_leaf:
             yield self
@@ -156,7 +168,9 @@ class _Parser:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.tokens = [(next(filter(None, found.groups())), text[found.start() :]) for found in _TOKEN.finditer(text)]
+        self.tokens: list[tuple[str, str]] = [
+            (next(filter(None, found.groups())), text[found.start() :]) for found in _TOKEN.finditer(text)
+        ]
         if len(self.tokens) > _MOST_TOKENS:
             raise ValueError(f"expected at most {_MOST_TOKENS} words, got {len(self.tokens)}; write all, any and not")
 

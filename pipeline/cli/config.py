@@ -12,6 +12,7 @@ from pipeline.cli.options import ConfigOption
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from operators.rules import Rule
     from pipeline.config import Settings
 
 __all__ = ["config"]
@@ -23,15 +24,18 @@ config = typer.Typer(help="The configuration: check it, show it, complete it in 
 def check(path: ConfigOption = Path("mien.yaml")) -> None:
     """Check a configuration without touching a camera or the network.
 
-    Exit status 0 when all is well; 2 with one line `file:line:column: key: what is wrong` per mistake otherwise.
+    Exit status 0 when all is well, also with warnings; 2 with one line `file:line:column: key: what is wrong` per
+    mistake otherwise.
 
     Example:  mien config check -c mien.yaml
     """
     from rich.console import Console
 
-    from pipeline.config import load_settings
+    from pipeline.config import check_settings
 
-    settings = load_settings(path)
+    settings, warnings = check_settings(path)
+    for line in warnings:
+        typer.echo(line)
     console = Console(highlight=False)
     console.print(f"{path}: ok\n\npurpose  {settings.purpose.strip()}\n", markup=False)
     for table in (_cameras(settings), _rules(settings), _sinks(settings)):
@@ -74,14 +78,32 @@ def _cameras(settings: Settings) -> Table:
 
 
 def _rules(settings: Settings) -> Table:
+    table = _table("rule", "severity", "scope", "watches", "condition")
+    for rule in settings.rules:
+        scope = f"{rule.scope} {rule.group}".strip()
+        table.add_row(rule.id, rule.severity, scope, _watched(rule), _condition(rule))
+    return table
+
+
+def _watched(rule: Rule) -> str:
+    if rule.sequence:
+        return ", then ".join(str(step.when) for step in rule.sequence.steps)
+    if rule.when is None:
+        return rule.absence.of if rule.absence else "faces"
+    return str(rule.when)
+
+
+def _condition(rule: Rule) -> str:
     from operators.units import format_duration
 
-    table = _table("rule", "severity", "scope", "watches", "for")
-    for rule in settings.rules:
-        watched = ", ".join(rule.when.expressions) or rule.when.value
-        when = f"{watched} >= {rule.when.enter:g}"
-        table.add_row(rule.id, rule.severity, rule.scope, when, format_duration(rule.for_))
-    return table
+    parts = [] if rule.condition == "sustained" else [rule.condition]
+    if rule.count:
+        parts.append(f"{rule.count.at_least} {rule.count.of} within {format_duration(rule.count.within)}")
+    if rule.sequence:
+        parts.append(f"within {format_duration(rule.sequence.within)}")
+    if rule.for_ or not parts:
+        parts.append(f"for {format_duration(rule.for_)}")
+    return " ".join(parts)
 
 
 def _sinks(settings: Settings) -> Table:
