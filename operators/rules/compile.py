@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from operators.rules.absence import NoFaces, NoFrames
 from operators.rules.condition import Condition
+from operators.rules.crowd import CountTracks, ShareOfTracks
 from operators.rules.plan import Plan
+from operators.rules.ratio import MostlyTrue
 from operators.rules.sustained import Sustained
 
 __all__ = ["compile_condition"]
@@ -11,6 +14,15 @@ __all__ = ["compile_condition"]
 
 def compile_condition(plan: Plan) -> Condition:
     """The condition of a rule, ready for its partition."""
+    rule = plan.rule
+    if rule.absence:
+        return NoFaces(plan, rule.absence) if rule.absence.of == "faces" else NoFrames(plan)
+    if rule.count and rule.count.of == "tracks":
+        return CountTracks.of(plan, rule.count)
     if plan.reader is None:
-        raise NotImplementedError
+        raise NotImplementedError(rule.condition)
+    if rule.share:
+        return ShareOfTracks.of(plan, rule.share)
+    if rule.ratio:
+        return MostlyTrue.of(plan, plan.reader, rule.ratio)
     return Sustained(plan, plan.reader)

@@ -120,10 +120,10 @@ def merge(line: Line, old: Slot, new: Slot | None, *, ts: int, book: Book, journ
     first, second = sorted((old, new), key=_start)
     if second.alarm is not None:
         end(line, second, reason="merged", ts=ts, book=book, journal=journal)
-    latest = max(old, new, key=lambda slot: slot.signal.at)
-    # Signal and hysteresis are of the face; the rest of the memory belongs to the episode.
-    kept = first if first.alarm is not None else latest
-    kept.signal, kept.leaves, kept.read_at = latest.signal, latest.leaves, max(old.read_at, new.read_at)
+    kept = max(old, new, key=lambda slot: slot.signal.at)
+    if first.alarm is not None:
+        kept.alarm, kept.match, kept.buckets = first.alarm, first.match, first.buckets
+    kept.read_at = max(old.read_at, new.read_at)
     kept.quiet_until = max(old.quiet_until, new.quiet_until)
     journal.settle(kept, _next(line, kept)[0])
     return kept
@@ -151,7 +151,9 @@ def end(line: Line, slot: Slot, *, reason: str, ts: int, book: Book, journal: Jo
 def release(line: Line, slot: Slot, *, ts: int, journal: Journal) -> None:
     """Tell a firing alert that nothing silences any more."""
     if slot.alarm is not None:
-        journal.settle(slot, _notify(line, slot, slot.alarm, reason="released", ts=ts, journal=journal))
+        notified_at = slot.alarm.notified_at  # silence changes nothing about when it is told again
+        _notify(line, slot, slot.alarm, reason="released", ts=ts, journal=journal)
+        slot.alarm.notified_at = notified_at
 
 
 def _start(slot: Slot) -> int:

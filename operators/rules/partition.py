@@ -112,7 +112,7 @@ class Partition:
             if absence is not None and absence.of == "frames":
                 if gap.reason in absence.reasons:
                     self._no_frames(line, book, state, begin=ts, until=max(to_ts, ts), journal=journal)
-            elif not state.seen:
+            else:
                 for key, slot in book.slots.items():
                     unread(line, slot, ts, journal)
                     self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)

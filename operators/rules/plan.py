@@ -99,7 +99,7 @@ def plan_rule(rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence
     hold = FOREVER if frames else max_gap
     group = ruleset.groups[rule.group] if rule.scope is Scope.GROUP else None
     zones = rule.where.zones or (group.zones if group else ())
-    known = {zone for camera in watched for zone in camera.zones}
+    known = zones or tuple(dict.fromkeys(zone for camera in watched for zone in camera.zones))
     return Plan(
         rule=rule,
         version=rule_version(rule, ruleset),
@@ -108,7 +108,7 @@ def plan_rule(rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence
         labels=_labels(rule, partition),
         cameras=group.cameras if group else rule.where.cameras,
         zones=frozenset(zones),
-        keys=tuple(sorted(set(zones) or known)) if rule.scope is Scope.ZONE else ("",),
+        keys=known if rule.scope is Scope.ZONE else ("",),
         reader=None if rule.when is None else _ready(rule, rule.when, ruleset.signals, max_gap),
         hours=Hours(ruleset.schedules[rule.schedule]) if rule.schedule else None,
         fps=0.9 * rule.requires.fps if rule.requires else 0.0,

@@ -48,7 +48,8 @@ def advance(signal: Signal, ts: int, value: Truth, hold: int) -> None:
     if not signal.last:
         signal.false_ms += more
     if value is None:
-        signal.known = False
+        if signal.known:
+            signal.known, signal.until = False, signal.at + more
     else:
         signal.last, signal.at, signal.known = False, ts, True
 

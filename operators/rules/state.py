@@ -16,6 +16,7 @@ __all__ = [
     "Alarm",
     "Batch",
     "Book",
+    "Bucket",
     "EvaluatorState",
     "Leaf",
     "Match",
@@ -57,6 +58,17 @@ class Signal:
     at: int = NEVER
     known: bool = False
     known_ms: int = 0
+    false_ms: int = 0
+    until: int = NEVER
+    """When the last readable value stopped holding, where it is no longer known."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A stretch of time of a ratio: how much of it was TRUE and how much FALSE."""
+
+    number: int
+    true_ms: int = 0
     false_ms: int = 0
 
 
@@ -177,8 +189,8 @@ class Slot:
     refused: bool = False
     """The signal is TRUE, but there was no room for an alarm."""
     leaves: list[Leaf] = field(default_factory=list)
-    buckets: list[tuple[int, int, int]] = field(default_factory=list)
-    """`ratio`: number of the bucket, ms that were TRUE, ms that were FALSE."""
+    buckets: list[Bucket] = field(default_factory=list)
+    """`ratio`: the window of the episode."""
     members: dict[str, Member] = field(default_factory=dict)
     """`count`, `share`, `absence`: the crowd by track."""
     armed: bool = False
