@@ -14,6 +14,7 @@ from pipeline.cli.cameras import cameras
 from pipeline.cli.config import config
 from pipeline.cli.models import models
 from pipeline.cli.record import record
+from pipeline.cli.replay import replay
 from pipeline.cli.run import analyze, demo, run
 
 __all__ = ["app", "main"]
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, bench):
+for command in (run, demo, analyze, record, replay, bench):
     app.command()(command)
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")
