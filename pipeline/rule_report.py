@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from operators.records import Alert
 from operators.rules import RuleSet
-from operators.rules.evaluator import Probe
+from operators.rules import Probe
 from operators.units import format_duration
 from pipeline.rule_tests import Expectation, Forbidden, RuleTestFile
 from pipeline.rule_trials import Law, Trial, rule_of

@@ -15,7 +15,7 @@ import numpy as np
 
 from operators.records import Alert, Gap, Status
 from operators.rules import RuleEvaluator, RuleSet
-from operators.rules.evaluator import Probe
+from operators.rules import Probe
 from pipeline.evaluation import Evaluation
 from pipeline.rule_tests import Expectation, Forbidden, Record, RuleTest, known_at
 
@@ -80,7 +80,7 @@ def try_rules(test: RuleTest, rules: RuleSet) -> Trial:
         claims=tuple(claims),
         extra=tuple(extra),
         broken_laws=tuple(laws),
-        probes=tuple(probe for probe in probes if end is None or probe.ts_ms <= end),
+        probes=tuple(probe for probe in probes if end is None or probe.ts <= end),
     )
 
 

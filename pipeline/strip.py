@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from operators.records import Alert, Status
-from operators.rules.evaluator import Probe
+from operators.rules import Probe
 
 __all__ = ["LEGEND", "clock", "draw"]
 
@@ -36,7 +36,7 @@ def draw(
     grid = _grid(probes, begin_ms, end_ms)
     columns: list[list[Probe]] = [[] for _ in range(grid.columns)]
     for probe in probes:
-        columns[grid.column(probe.ts_ms)].append(probe)
+        columns[grid.column(probe.ts)].append(probe)
     lines = [
         grid.axis(begin_ms if zero_ms is None else zero_ms),
         _bars(columns),
@@ -68,7 +68,7 @@ class _Grid:
 def _grid(probes: Sequence[Probe], begin_ms: int, end_ms: int) -> _Grid:
     """One column per sample where they fit."""
     span = max(1, end_ms - begin_ms)
-    steps = [later.ts_ms - earlier.ts_ms for earlier, later in pairwise(probes) if later.ts_ms > earlier.ts_ms]
+    steps = [later.ts - earlier.ts for earlier, later in pairwise(probes) if later.ts > earlier.ts]
     needed = math.ceil(span / median(steps)) if steps else 1
     return _Grid(begin_ms, span, max(1, min(needed, _WIDEST)))
 

@@ -15,6 +15,7 @@ from pipeline.cli.config import config
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.replay import replay
+from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
 
 __all__ = ["app", "main"]
@@ -38,6 +39,7 @@ for command in (run, demo, analyze, record, replay, bench):
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
+app.add_typer(rules, name="rules")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
