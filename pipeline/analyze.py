@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from connectors.camera import StreamSettings
+from connectors.recording import RecordedCamera
+from connectors.recording_writer import RecordingWriter
 from connectors.schemes import open_source
 from connectors.source import Source
 from connectors.timing import Pacer
@@ -22,6 +24,8 @@ from operators.records import UNKNOWN, Clock, Frame, Observation
 from pipeline.build import build_analyzer, build_evaluator, camera_view
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
+from pipeline.record import Job as Recorded
+from pipeline.record import head_of
 
 __all__ = ["Job", "Outcome", "analyze", "default_settings"]
 
@@ -37,12 +41,14 @@ class Job:
     """One video, and where its results go.
 
     `camera_id` names the configured camera whose zones, masks and detail apply; without it the video's own name is the
-    camera. `fps` analyses fewer frames than there are.
+    camera. `fps` analyses fewer frames than there are. `recording` is a folder for `mien replay`: several videos may
+    go into one, each under the name of its own camera.
     """
 
     video: Path
-    output: Path
+    output: Path | None = None
     alerts: Path | None = None
+    recording: Path | None = None
     camera_id: str = ""
     fps: float | None = None
 
@@ -82,22 +88,23 @@ def analyze(settings: Settings, job: Job, *, progress: Progress = lambda _done, 
         rate = job.fps or source.facts.fps or 25.0
         evaluation = Evaluation(build_evaluator(settings, fps={camera_id: rate}))
         lines = stack.enter_context(_writer(job.output))
-        transitions = stack.enter_context(_writer(job.alerts)) if job.alerts else None
+        transitions = stack.enter_context(_writer(job.alerts))
+        recording = stack.enter_context(_recording(job.recording, settings, camera_id, rate))
         frames = _frames(source, camera_id, job.fps, masks=camera.masks if camera else (), outcome=outcome)
         states = None
         while batch := list(islice(frames, BATCH)):
             states, observations = analyzer.step(states, batch)
             _count(outcome, observations)
             _write(lines, (observation_document(one) for one in observations))
+            if recording is not None:
+                recording.write(observations)
             alerts = evaluation.feed(observations)
             outcome.alerts += len(alerts)
-            if transitions is not None:
-                _write(transitions, map(alert_document, alerts))
+            _write(transitions, map(alert_document, alerts))
             progress(outcome.frames, source.facts.frames)
         last = evaluation.flush()
         outcome.alerts += len(last)
-        if transitions is not None:
-            _write(transitions, map(alert_document, last))
+        _write(transitions, map(alert_document, last))
     outcome.seconds = time.monotonic() - started
     return outcome
 
@@ -140,8 +147,28 @@ def _refuse_overwriting(job: Job) -> None:
 
 
 @contextmanager
-def _writer(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to; a disk that fills up is told while writing or, by what was still buffered, when closing."""
+def _recording(
+    folder: Path | None, settings: Settings, camera_id: str, rate: float
+) -> Iterator[RecordingWriter | None]:
+    """A recording, if asked for, in which this camera is new: every file begins at the same time, zero."""
+    if folder is None:
+        yield None
+        return
+    camera = settings.cameras.get(camera_id)
+    recorded = RecordedCamera(rate, tuple(camera.zones) if camera else ())
+    head = head_of(settings, Recorded(folder=folder), cameras={camera_id: recorded})
+    with RecordingWriter(folder, head) as writer:
+        if any(file.camera_id == camera_id for file in writer.manifest.files):
+            raise ConfigError(f"{folder} has a camera {camera_id!r} already: name another --camera, or another folder")
+        yield writer
+
+
+@contextmanager
+def _writer(path: Path | None) -> Iterator[BinaryIO | None]:
+    """A file to write to, if named; a full disk is told while writing or, by what was still buffered, when closing."""
+    if path is None:
+        yield None
+        return
     try:
         with path.open("wb") as file:
             yield file
@@ -149,6 +176,8 @@ def _writer(path: Path) -> Iterator[BinaryIO]:
         raise SinkError(f"can't write {path}: {error.strerror}", retryable=False) from error
 
 
-def _write(file: BinaryIO, documents: Iterator[dict[str, object]]) -> None:
+def _write(file: BinaryIO | None, documents: Iterator[dict[str, object]]) -> None:
+    if file is None:
+        return
     file.writelines(encode(document) + b"\n" for document in documents)
     file.flush()

@@ -25,7 +25,7 @@ from connectors.wire import alert_document, encode
 from operators.analyze import CameraState
 from operators.errors import Cause, ConfigError, SinkError, SourceError
 from operators.records import Alert, Gap, Observation, Status
-from operators.rules import RuleEvaluator, RuleSet
+from operators.rules import RuleEvaluator, RuleSet, Watched
 from pipeline.build import build_analyzer
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
@@ -70,8 +70,8 @@ class Outcome:
 
 def evaluator_for(ruleset: RuleSet, manifest: Manifest) -> RuleEvaluator:
     """The rules, with what they must know of the recorded cameras."""
-    cameras = manifest.cameras
-    return RuleEvaluator(ruleset.rules, interval={name: 1 / camera.fps for name, camera in cameras.items()})
+    cameras = {name: Watched(interval=1 / camera.fps, zones=camera.zones) for name, camera in manifest.cameras.items()}
+    return RuleEvaluator(ruleset, cameras=cameras)
 
 
 def replay(evaluator: RuleEvaluator, records: Iterable[Record]) -> Iterator[Alert]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from operators.errors import SinkError
+from operators.errors import ConfigError, SinkError
 from pipeline.cli.options import ConfigOption, PlainOption, seconds
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def analyze(
     video: Annotated[Path, typer.Argument(help="A video file, or a directory of pictures.")],
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Observations go here, as JSON lines.")
-    ],
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Observations go here, as JSON lines.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="Models, analysis and rules to use.")
     ] = None,
@@ -76,32 +76,41 @@ def analyze(
     alerts: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Alerts of the rules go here, as JSON lines.")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Record into this folder, for `mien replay`; may hold others.")
+    ] = None,
     fps: Annotated[
         float | None, typer.Option(min=0.1, help="Frames per second to analyse; default: every frame.")
     ] = None,
 ) -> None:
-    """Analyse one recording as fast as this machine can.
+    """Analyse one video as fast as this machine can.
 
     One JSON object per analysed frame, also for frames without a face. The same input gives the same bytes.
 
     Example:  mien analyze lobby.mp4 -o observations.jsonl -c mien.yaml --alerts alerts.jsonl
+
+    Example:  mien analyze lobby.mp4 -c mien.yaml --camera lobby --record recordings/lobby
     """
     from rich.progress import Progress
 
     from pipeline.analyze import Job, default_settings
     from pipeline.analyze import analyze as analyze_video
 
+    results = [str(path) for path in (output, alerts, record) if path is not None]
+    if not results:
+        raise ConfigError("nothing to do: name a file for the observations (-o) or the alerts, or a folder to --record")
     settings = default_settings(video) if config is None else _load(config)
     with Progress(transient=True) as bar:
         task = bar.add_task(video.name, total=None)
         outcome = analyze_video(
             settings,
-            Job(video=video, output=output, alerts=alerts, camera_id=camera, fps=fps),
+            Job(video=video, output=output, alerts=alerts, recording=record, camera_id=camera, fps=fps),
             progress=lambda done, total: bar.update(task, completed=done, total=total or None),
         )
     typer.echo(
         f"{outcome.frames} frames ({outcome.lost} undecodable), {outcome.faces} faces "
-        f"({outcome.unreadable} unreadable), {outcome.alerts} alert transitions in {outcome.seconds:.1f} s -> {output}"
+        f"({outcome.unreadable} unreadable), {outcome.alerts} alert transitions in {outcome.seconds:.1f} s "
+        f"-> {', '.join(results)}"
     )
 
 
