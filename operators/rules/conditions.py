@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 
+_CAMERA_LOST = (GapReason.DOWN, GapReason.FROZEN, GapReason.BLACK)
+
+
 @dataclass(frozen=True, slots=True)
 class Ratio:
     """TRUE for most of the last `for`, instead of without a break."""
@@ -120,6 +123,8 @@ class Between:
 
     def __post_init__(self) -> None:
         _has_thresholds(self.when, "sequence.not_between.when")
+        if self.for_ < 0:
+            raise ValueError(f"expected the for of not_between >= 0s, got {self.for_:g}s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +169,7 @@ class Absence:
     """`faces`: UNKNOWN where the camera delivers fewer analysed pictures per second."""
     arm_on_start: bool = True
     """`faces`: false waits for a first presence before absence counts."""
-    reasons: tuple[GapReason, ...] = (GapReason.DOWN, GapReason.FROZEN, GapReason.BLACK)
+    reasons: tuple[GapReason, ...] = _CAMERA_LOST
     """`frames`: the gaps that count: down, frozen, black, lost, overload."""
 
     def __post_init__(self) -> None:
@@ -172,6 +177,10 @@ class Absence:
             raise ValueError(f"expected absence.fewer_than of at least 1, got {self.fewer_than}")
         if self.max_unknown < 0 or self.min_fps < 0:
             raise ValueError("expected absence.max_unknown and absence.min_fps >= 0")
+        if self.of == "faces" and self.reasons != _CAMERA_LOST:
+            raise ValueError("expected reasons only with absence of frames: they are why a picture is missing")
+        if not self.reasons:
+            raise ValueError("expected at least one of the reasons down, frozen, black, lost and overload")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 from operators.records import Scope, Severity
-from operators.rules.predicate import Predicate
 from operators.rules.rule import Rule, check_unique
 from operators.rules.schedule import Schedule
 from operators.units import Seconds
@@ -128,10 +127,12 @@ class RuleSet:
     @property
     def version(self) -> str:
         """Hash of everything that decides: the configuration that an alert was made under."""
+        muting = sorted({mute.schedule for mute in self.routing.mute})
         content = [
-            sorted(rule_version(rule, self) for rule in self.rules),
+            sorted(rule_version(rule, self) + _inhibit_version(rule) for rule in self.rules),
             _content(self.routing),
             _content(self.limits),
+            *(_content(self.schedules[name]) for name in muting),
         ]
         return _digest(content)
 
@@ -212,9 +213,9 @@ def rule_version(rule: Rule, ruleset: RuleSet) -> str:
     return _digest([content, named] if named else content)
 
 
-def unresolved(when: Predicate, signals: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
-    """The names that are neither an expression nor a derived signal."""
-    return tuple(name for name in when.names if name not in EXPRESSIONS and name not in signals)
+def _inhibit_version(rule: Rule) -> str:
+    """Hash of what it inhibits: that changes who is told, but not the rule's own alerts."""
+    return _digest(_content(rule.inhibit)) if rule.inhibit else ""
 
 
 def _digest(content: object) -> str:
