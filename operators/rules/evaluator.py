@@ -13,8 +13,8 @@ from copy import deepcopy
 
 from operators.records import Alert, Gap, Observation, Scope, Tick
 from operators.rules.compile import compile_condition
-from operators.rules.lifecycle import Journal, make_line
-from operators.rules.partition import Partition, Probe
+from operators.rules.lifecycle import Journal, Probe, make_line
+from operators.rules.partition import Partition
 from operators.rules.plan import Watched, milliseconds, plan_rule
 from operators.rules.rule import Rule
 from operators.rules.ruleset import RuleSet
@@ -85,7 +85,7 @@ class RuleEvaluator:
             raise ValueError(
                 f"expected a record of camera {' or '.join(map(repr, partition.cameras))}, got one of {camera!r}"
             )
-        journal = Journal(state, self._silence)
+        journal = Journal(state, self._silence, self._probe)
         if state.config != self._config:
             partition.adopt(state, self._config, journal)
         if _is_late(state, item):
@@ -108,7 +108,7 @@ class RuleEvaluator:
     def finish(self, state: EvaluatorState, /) -> list[Alert]:
         """End of input: apply what is buffered and let everything happen that is still due."""
         partition = self._partition(state.partition)
-        journal = Journal(state, self._silence)
+        journal = Journal(state, self._silence, self._probe)
         if state.config != self._config:
             partition.adopt(state, self._config, journal)
         _apply_ready(partition, state, FOREVER, journal)
@@ -143,7 +143,6 @@ class RuleEvaluator:
             ),
             counts_frames=any(plan.fps or (plan.rule.absence and plan.rule.absence.min_fps) for plan in plans),
             max_tracks=limits.max_tracks_per_camera,
-            probe=self._probe,
         )
 
     def _cameras(self, name: str) -> tuple[str, ...]:

@@ -5,25 +5,28 @@ Everything here changes a slot in place and writes what became of it into the jo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from operators.records import Alert, Severity, Status
+from operators.records import Alert, Scope, Severity, Status
 from operators.rules.condition import Condition, Due, Value
 from operators.rules.notice import NO_COOLDOWN, limit_notice, transition
 from operators.rules.plan import Plan
 from operators.rules.reading import LeafReader
-from operators.rules.signal import advance, false_at, held
+from operators.rules.signal import Truth, advance, false_at, held
 from operators.rules.silence import Silence
 from operators.rules.state import FOREVER, Alarm, Book, EvaluatorState, Signal, Slot
 
-__all__ = ["Journal", "Line", "end", "expire", "make_line", "merge", "release", "sample", "unread"]
+__all__ = ["Journal", "Line", "Probe", "end", "expire", "make_line", "merge", "release", "sample", "unread"]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     """One rule in one partition: what it needs, and its condition."""
 
+    id: str
+    scope: Scope
     plan: Plan
     condition: Condition
     limit: int
@@ -35,15 +38,32 @@ class Line:
 def make_line(plan: Plan, condition: Condition, *, limit: int) -> Line:
     """Put a rule and its condition together."""
     simple = plan.rule.condition == "sustained" and plan.reader is not None
-    return Line(plan, condition, limit, plan.reader.threshold if simple and plan.reader else None)
+    return Line(
+        plan.rule.id, plan.scope, plan, condition, limit, plan.reader.threshold if simple and plan.reader else None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a rule made of one sample of one scope, for explanations."""
+
+    rule: str
+    partition: str
+    key: str
+    ts: int
+    value: Truth
+    level: float | None
+    alert_id: str
+    """The alert that is pending or firing after it, or empty."""
 
 
 @dataclass(slots=True)
 class Journal:
-    """What one step of the evaluator brings about."""
+    """What one step of the evaluator brings about; `probe` is told about every sample."""
 
     state: EvaluatorState
     silence: Silence
+    probe: Callable[[Probe], None] | None = None
     alerts: list[Alert] = field(default_factory=list)
 
     def settle(self, slot: Slot, due: int) -> None:
@@ -55,6 +75,12 @@ class Journal:
         """Write a transition down."""
         self.alerts.append(transition(line.plan, slot, line.condition, status=status, reason=reason, ts=ts))
 
+    def saw(self, line: Line, slot: Slot, value: Value, *, key: str, ts: int) -> None:
+        """Tell the probe."""
+        if self.probe is not None:
+            alert_id = "" if slot.alarm is None else slot.alarm.alert_id
+            self.probe(Probe(line.id, self.state.partition, key, ts, value.value, value.level, alert_id))
+
 
 def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Book, journal: Journal) -> None:
     """Apply one sample: open an episode or extend it, fire or escalate."""
@@ -62,7 +88,7 @@ def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: B
     if reading.over and slot.alarm is not None and slot.alarm.fired_at is None:
         end(line, slot, reason=reading.over, ts=ts, book=book, journal=journal)
     if reading.value is None:
-        unread(line, slot, ts, journal)
+        unread(line, slot, key=key, ts=ts, journal=journal)
         if slot.due == FOREVER:
             journal.settle(slot, _next(line, slot)[0])
         return
@@ -82,10 +108,14 @@ def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: B
     # A signal that stays as it is only moves what is due to a later time; `expire` finds out when it gets there.
     if not steady or slot.due == FOREVER:
         journal.settle(slot, _next(line, slot)[0])
+    if journal.probe is not None:
+        journal.saw(line, slot, reading, key=key, ts=ts)
 
 
-def unread(line: Line, slot: Slot, ts: int, journal: Journal) -> None:
+def unread(line: Line, slot: Slot, *, key: str, ts: int, journal: Journal) -> None:
     """Apply an UNKNOWN sample: what was read holds no longer."""
+    if journal.probe is not None:
+        journal.saw(line, slot, Value(None, None), key=key, ts=ts)
     if slot.signal.known:
         advance(slot.signal, ts, None, line.plan.hold)
         journal.settle(slot, _next(line, slot)[0])

@@ -6,35 +6,20 @@ before what it inhibits, so that within one millisecond nobody is told what anot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from operators.records import FaceTrack, Gap, Observation, Scope, TrackEventKind
 from operators.rules.condition import Now, Value
 from operators.rules.lifecycle import Journal, Line, end, expire, merge, release, sample, unread
 from operators.rules.notice import farewell
-from operators.rules.signal import Truth
 from operators.rules.state import FOREVER, NEVER, Book, EvaluatorState, Seen, Slot
 
-__all__ = ["Partition", "Probe"]
+__all__ = ["Partition"]
 
 CADENCE_MS = 1000
 """The stretch of time over which delivered pictures are counted."""
 EMPTY: tuple[FaceTrack, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What a rule made of one sample of one scope, for explanations."""
-
-    rule: str
-    partition: str
-    key: str
-    ts: int
-    value: Truth
-    level: float | None
-    alert_id: str
-    """The alert that is pending or firing after it, or empty."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +38,6 @@ class Partition:
     """Whether a rule asks for the frame rate."""
     max_tracks: int
     """Most faces of one picture that rules look at."""
-    probe: Callable[[Probe], None] | None = None
-    """Told about every sample."""
 
     def adopt(self, state: EvaluatorState, config: str, journal: Journal) -> None:
         """Take a state over from other rules: what belongs to one that is gone or was changed ends here."""
@@ -97,7 +80,7 @@ class Partition:
         if self.wide:
             state.seen[camera] = Seen(ts, faces)
         for line in self.lines:
-            self._look(line, state, faces, ts=ts, fps=fps, journal=journal)
+            self._look(line, state.books[line.id], faces, ts=ts, fps=fps, journal=journal)
         if self.silences and len(journal.alerts) > told:
             self._release(state, ts, journal)
 
@@ -107,15 +90,14 @@ class Partition:
         self.let_pass(state, ts, journal)
         state.seen.pop(gap.camera_id, None)
         for line in self.lines:
-            book = state.books[line.plan.rule.id]
+            book = state.books[line.id]
             absence = line.plan.rule.absence
             if absence is not None and absence.of == "frames":
                 if gap.reason in absence.reasons:
                     self._no_frames(line, book, state, begin=ts, until=max(to_ts, ts), journal=journal)
             else:
                 for key, slot in book.slots.items():
-                    unread(line, slot, ts, journal)
-                    self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
+                    unread(line, slot, key=key, ts=ts, journal=journal)
 
     def let_pass(self, state: EvaluatorState, now: int, journal: Journal) -> None:
         """Let everything happen that is due by `now`, one millisecond after the other."""
@@ -126,7 +108,7 @@ class Partition:
                 break
             told = len(journal.alerts)
             for line in self.lines:
-                book = state.books[line.plan.rule.id]
+                book = state.books[line.id]
                 for key in [key for key, slot in book.slots.items() if slot.due <= ts]:
                     if not expire(line, book.slots[key], ts, book=book, journal=journal):
                         del book.slots[key]
@@ -143,7 +125,7 @@ class Partition:
             absence = line.plan.rule.absence
             if absence is None or absence.of != "frames":
                 continue
-            book = state.books[line.plan.rule.id]
+            book = state.books[line.id]
             for slot in book.slots.values():
                 reason = "gap" if slot.alarm is not None and slot.alarm.fired_at is None else "lost"
                 end(line, slot, reason=reason, ts=ts, book=book, journal=journal)
@@ -156,110 +138,33 @@ class Partition:
         waits = [
             journal.silence.next_change(line.plan, slot.alarm, state.clock, state)
             for line in self.lines
-            for slot in state.books[line.plan.rule.id].slots.values()
+            for slot in state.books[line.id].slots.values()
             if slot.alarm is not None and slot.alarm.fired_at is not None and not slot.alarm.sent
         ]
         batches = [batch.send_at for batch in state.batches.values() if batch.send_at is not None]
         return min([due, *waits, *batches])
 
     def _look(
-        self,
-        line: Line,
-        state: EvaluatorState,
-        faces: tuple[FaceTrack, ...],
-        *,
-        ts: int,
-        fps: int,
-        journal: Journal,
+        self, line: Line, book: Book, faces: tuple[FaceTrack, ...], *, ts: int, fps: int, journal: Journal
     ) -> None:
         """Give one rule its samples of this instant."""
         plan = line.plan
-        book = state.books[plan.rule.id]
         if plan.hours is not None and not plan.hours.span(ts)[0]:
             return
         if plan.fps > fps:
-            for key, slot in book.slots.items():
-                unread(line, slot, ts, journal)
-                self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
-            return
-        if plan.scope is Scope.TRACK:
-            self._read_tracks(line, book, state, faces, ts=ts, journal=journal)
-            return
-        now = Now(ts, fps, complete=True)
-        if self.wide:
-            faces, now = self._union(line, state, ts=ts, fps=fps)
-        if plan.scope is Scope.ZONE:
-            self._read_zones(line, book, state, faces, now=now, journal=journal)
-            return
-        if plan.zones:
-            faces = tuple(face for face in faces if not plan.zones.isdisjoint(face.zones))
-        self._read(line, book, state, "", faces, now=now, journal=journal)
-
-    def _read_tracks(
-        self,
-        line: Line,
-        book: Book,
-        state: EvaluatorState,
-        faces: tuple[FaceTrack, ...],
-        *,
-        ts: int,
-        journal: Journal,
-    ) -> None:
-        plan, slots = line.plan, book.slots
-        threshold = line.threshold
-        zones = plan.zones
-        now = None
-        for face in faces:
-            key = face.track_id
-            if threshold is not None and key not in slots:
-                level = threshold.number(face) if threshold.readable(face) else None
-                if level is None or level < threshold.enter:
-                    continue
-            now = now or Now(ts)
-            shown = EMPTY if zones and zones.isdisjoint(face.zones) else (face,)
-            self._read(line, book, state, key, shown, now=now, journal=journal)
-        if slots:
-            for key, slot in slots.items():
-                if slot.read_at != ts and slot.signal.known:
-                    unread(line, slot, ts, journal)
-                    self._tell_probe(line, state, key, slot, value=Value(None, None), ts=ts)
-
-    def _read_zones(
-        self,
-        line: Line,
-        book: Book,
-        state: EvaluatorState,
-        faces: Sequence[FaceTrack],
-        *,
-        now: Now,
-        journal: Journal,
-    ) -> None:
-        keys = line.plan.keys or sorted({*book.slots, *(zone for face in faces for zone in face.zones)})
-        for zone in keys:
-            inside = tuple(face for face in faces if zone in face.zones)
-            self._read(line, book, state, zone, inside, now=now, journal=journal)
-
-    def _read(
-        self,
-        line: Line,
-        book: Book,
-        state: EvaluatorState,
-        key: str,
-        faces: tuple[FaceTrack, ...],
-        *,
-        now: Now,
-        journal: Journal,
-    ) -> None:
-        slot = book.slots.get(key)
-        if slot is None:
-            if line.threshold is not None and not faces:
+            _lose_sight(line, book, ts, journal)
+        elif line.scope is Scope.TRACK:
+            _read_tracks(line, book, faces, now=Now(ts, fps), journal=journal)
+        else:
+            now = Now(ts, fps)
+            if self.wide:
+                faces, now = self._union(line, journal.state, now)
+            if line.scope is Scope.ZONE:
+                _read_zones(line, book, faces, now=now, journal=journal)
                 return
-            slot = book.slots[key] = Slot()
-        value = line.condition.read(slot, faces, now)
-        sample(line, slot, value, key=key, ts=now.ts, book=book, journal=journal)
-        self._tell_probe(line, state, key, slot, value=value, ts=now.ts)
-        if line.threshold is not None and slot.alarm is None and slot.quiet_until <= now.ts and not slot.leaves[0].on:
-            del book.slots[key]
+            if plan.zones:
+                faces = tuple(face for face in faces if not plan.zones.isdisjoint(face.zones))
+            _read(line, book, "", faces, now=now, journal=journal)
 
     def _no_frames(
         self, line: Line, book: Book, state: EvaluatorState, *, begin: int, until: int, journal: Journal
@@ -275,13 +180,12 @@ class Partition:
             seconds = (ts - starts_at) / 1000
             value = Value(value=True, level=seconds)
             sample(line, slot, value, key="", ts=ts, book=book, journal=journal)
-            self._tell_probe(line, state, "", slot, value=value, ts=ts)
 
-    def _union(self, line: Line, state: EvaluatorState, *, ts: int, fps: int) -> tuple[tuple[FaceTrack, ...], Now]:
+    def _union(self, line: Line, state: EvaluatorState, now: Now) -> tuple[tuple[FaceTrack, ...], Now]:
         """The faces that the cameras of a wider scope show now, and whether all of them are seen."""
-        fresh = {name: seen for name, seen in state.seen.items() if ts - seen.at <= line.plan.hold}
+        fresh = {name: seen for name, seen in state.seen.items() if now.ts - seen.at <= line.plan.hold}
         faces = tuple(face for name in sorted(fresh) for face in fresh[name].faces)
-        return faces, Now(ts, fps, complete=fresh.keys() >= set(self.cameras))
+        return faces, Now(now.ts, now.fps, complete=fresh.keys() >= set(self.cameras))
 
     def _cadence(self, state: EvaluatorState, camera: str, ts: int) -> int:
         """How many pictures the camera has delivered in the last second, this one included."""
@@ -293,8 +197,8 @@ class Partition:
 
     def _merge(self, state: EvaluatorState, track_id: str, into: str, *, ts: int, journal: Journal) -> None:
         for line in self.lines:
-            book = state.books[line.plan.rule.id]
-            if line.plan.scope is not Scope.TRACK:
+            book = state.books[line.id]
+            if line.scope is not Scope.TRACK:
                 for slot in book.slots.values():
                     _merge_members(slot, track_id, into)
                 continue
@@ -307,7 +211,7 @@ class Partition:
     def _release(self, state: EvaluatorState, ts: int, journal: Journal) -> None:
         """Tell the firing alerts whose silence has ended."""
         for line in self.lines:
-            for slot in state.books[line.plan.rule.id].slots.values():
+            for slot in state.books[line.id].slots.values():
                 alarm = slot.alarm
                 if alarm is None or alarm.fired_at is None or alarm.sent:
                     continue
@@ -318,11 +222,48 @@ class Partition:
                     state.due = min(state.due, change)
         journal.silence.close_batches(ts, state)
 
-    def _tell_probe(self, line: Line, state: EvaluatorState, key: str, slot: Slot, *, value: Value, ts: int) -> None:
-        if self.probe is not None:
-            alert_id = "" if slot.alarm is None else slot.alarm.alert_id
-            told = Probe(line.plan.rule.id, state.partition, key, ts, value.value, value.level, alert_id)
-            self.probe(told)
+
+def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
+    slots, threshold, zones = book.slots, line.threshold, line.plan.zones
+    for face in faces:
+        key = face.track_id
+        if threshold is not None and key not in slots:
+            level = threshold.number(face)  # most faces show nothing: they cost one comparison
+            if level is None or level < threshold.enter:
+                continue
+        shown = EMPTY if zones and zones.isdisjoint(face.zones) else (face,)
+        _read(line, book, key, shown, now=now, journal=journal)
+    if slots:
+        _lose_sight(line, book, now.ts, journal)
+
+
+def _read_zones(line: Line, book: Book, faces: Sequence[FaceTrack], *, now: Now, journal: Journal) -> None:
+    keys = line.plan.keys or sorted({*book.slots, *(zone for face in faces for zone in face.zones)})
+    for zone in keys:
+        inside = tuple(face for face in faces if zone in face.zones)
+        _read(line, book, zone, inside, now=now, journal=journal)
+
+
+def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
+    """Give one scope of a rule its sample; where there is nothing to remember, there is no slot."""
+    slot, threshold = book.slots.get(key), line.threshold
+    if slot is None:
+        if threshold is not None:
+            level, _ = threshold.level(faces)
+            if level is None or level < threshold.enter:
+                return
+        slot = book.slots[key] = Slot()
+    value = line.condition.read(slot, faces, now)
+    sample(line, slot, value, key=key, ts=now.ts, book=book, journal=journal)
+    if threshold is not None and slot.alarm is None and slot.quiet_until <= now.ts and not slot.leaves[0].on:
+        del book.slots[key]
+
+
+def _lose_sight(line: Line, book: Book, ts: int, journal: Journal) -> None:
+    """An UNKNOWN sample for every scope that has no other at this instant."""
+    for key, slot in book.slots.items():
+        if slot.signal.known and slot.read_at != ts:
+            unread(line, slot, key=key, ts=ts, journal=journal)
 
 
 def _merge_members(slot: Slot, track_id: str, into: str) -> None:

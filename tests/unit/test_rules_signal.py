@@ -38,7 +38,7 @@ def test_false_time_stands_still_while_unknown_and_ends_with_true() -> None:
     advance(signal, 1100, False, 700)
     assert (signal.false_ms, signal.known_ms) == (300, 400)
     advance(signal, 1150, True, 700)
-    assert signal == Signal(last=True, at=1150, known=True)
+    assert (signal.last, signal.at, signal.known, signal.known_ms, signal.false_ms) == (True, 1150, True, 0, 0)
 
 
 def test_a_silent_signal_is_false_for_no_longer_than_it_holds() -> None:
