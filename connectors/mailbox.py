@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from operators.records import Frame, Gap, GapReason
 
-__all__ = ["LATE", "STOPPED", "Mailbox"]
+__all__ = ["LATE", "MAX_STEP_BACK_S", "STOPPED", "Mailbox"]
 
 LATE, STOPPED = "late", "stopped"
 """Reasons of drops that are no gaps: older than what was already told, and left over at the end."""
 MAX_GAPS = 8
 MAX_STEP_BACK_S = 10.0
-"""A clock that went back further than this was set anew: time restarts there instead of waiting to catch up."""
+"""A clock that went back further than this was set anew: time restarts there, also for the rules, instead of waiting
+to catch up."""
 
 
 class Mailbox:

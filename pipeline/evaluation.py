@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from connectors import wire
+from connectors.mailbox import MAX_STEP_BACK_S
 from operators.errors import DecodeError
 from operators.records import Alert, Gap, Observation, Tick
 from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
 
 log = logging.getLogger(__name__)
-
-SET_BACK_S = 30.0
-"""A record this much older than what its camera sent before is not late: the clock was set back."""
 
 Record = Observation | Gap | Tick
 
@@ -44,11 +43,23 @@ class Evaluation:
         return alerts
 
     def reload(self, evaluator: RuleEvaluator) -> list[Alert]:
-        """Go on with other rules: those that are the same keep their memory, what the others left behind ends."""
+        """Go on with other rules, or after a restart with other cameras; returns what ends by that, as `config`.
+
+        A rule that is the same keeps its memory, an alert that fires keeps its id. What changed starts anew, and so
+        does all that belongs to a camera or a group that `evaluator` doesn't watch any more.
+        """
         self.evaluator = evaluator
         self._wanted.clear()
-        kept = {name for camera in self._states for name in evaluator.partitions(camera)}
-        return self.forget(self._states.keys() - kept)
+        alerts: list[Alert] = []
+        for name, state in sorted(self._states.items()):
+            newest = {camera: ts for camera, ts in state.newest.items() if self._goes_to(camera, name)}
+            if newest.keys() != state.newest.keys():
+                alerts += self.forget([name])
+            elif newest:
+                camera = max(newest, key=newest.__getitem__)
+                alerts += evaluator.apply(state, Tick(camera, newest[camera] / 1000))  # no time passes
+                self._changed.add(name)
+        return alerts
 
     def late(self, camera_id: str) -> int:
         """Records of a camera that came after their time had passed, and were not applied."""
@@ -67,9 +78,11 @@ class Evaluation:
 
     def forget(self, partitions: Iterable[str]) -> list[Alert]:
         """End what partitions (cameras, groups) that are no longer watched left behind, with the reason `config`."""
+        config = self.evaluator.ruleset.version
         alerts: list[Alert] = []
         for name in sorted(self._states.keys() & set(partitions)):
-            alerts += RuleEvaluator(RuleSet()).finish(self._states[name])
+            ended = RuleEvaluator(RuleSet()).finish(self._states[name])
+            alerts += [replace(alert, config=config) for alert in ended]
             self._states[name] = EvaluatorState(name)
             self._changed.add(name)
         return alerts
@@ -79,6 +92,10 @@ class Evaluation:
         states = {name: wire.encode(self._states[name]) for name in sorted(self._changed)}
         self._changed.clear()
         return states
+
+    def _goes_to(self, camera_id: str, partition: str) -> bool:
+        """Whether the records of a camera that is watched belong to a partition."""
+        return camera_id in self.evaluator.cameras and partition in self.evaluator.partitions(camera_id)
 
     def _step(self, record: Record) -> Iterator[Alert]:
         camera = record.camera_id
@@ -100,7 +117,7 @@ def _set_back(state: EvaluatorState, record: Record) -> bool:
     """Whether the camera's clock was set back: every new record would look late to what came from its future."""
     newest = state.newest.get(record.camera_id)
     ts = record.to_ts if isinstance(record, Gap) else record.ts
-    if newest is None or ts * 1000 > newest - SET_BACK_S * 1000:
+    if newest is None or ts * 1000 > newest - MAX_STEP_BACK_S * 1000:
         return False
     by_s = newest / 1000 - ts
     log.warning("clock was set back camera=%s by_s=%.0f: the rules start anew", record.camera_id, by_s)
