@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,13 +21,15 @@ from connectors.recording_writer import RecordingWriter
 from connectors.store import StoreSettings
 from connectors.wire import iso_time
 from models.registry import find
-from operators.errors import ModelError
+from operators.errors import ModelError, SinkError
 from operators.records import Frame, Gap, Observation
 from operators.units import Seconds
 from pipeline.config import Settings, show
 from pipeline.local import Tape, in_order, run
 
-__all__ = ["Job", "Outcome", "head_of", "record", "taping"]
+__all__ = ["Job", "Outcome", "best_effort", "head_of", "record", "taping"]
+
+log = logging.getLogger(__name__)
 
 _NOT_RECORDED = ("sinks", "store", "metrics")
 """Sections that say where alerts go: nothing of the recording depends on them, and they hold addresses and secrets."""
@@ -85,6 +88,23 @@ def taping(settings: Settings, job: Job) -> Iterator[tuple[Tape, Outcome]]:
                 outcome.dropped += dropped
 
         yield tape, outcome
+
+
+def best_effort(tape: Tape) -> Tape:
+    """The same tape for a pipeline that must go on alerting when it can't be recorded any more; said once."""
+    broken = False
+
+    def attempt(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            tape(items, observations)
+        except SinkError as error:
+            broken = True
+            log.warning("the recording ends here, alerts go on: %s", error)
+
+    return attempt
 
 
 def head_of(settings: Settings, job: Job, *, cameras: Mapping[str, RecordedCamera] | None = None) -> Manifest:

@@ -9,7 +9,7 @@ import typer
 
 from operators.units import parse_duration
 
-__all__ = ["ConfigOption", "PlainOption", "seconds"]
+__all__ = ["ConfigOption", "PlainOption", "RetentionOption", "seconds"]
 
 
 def seconds(text: str) -> float:
@@ -20,4 +20,10 @@ def seconds(text: str) -> float:
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
 PlainOption = Annotated[
     bool, typer.Option("--plain", help="Plain lines instead of the live screen, as without a terminal.")
+]
+RetentionOption = Annotated[
+    float,
+    typer.Option(
+        parser=seconds, metavar="DURATION", help="Delete files of the recording so long after they were made."
+    ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from operators.errors import ConfigError
-from pipeline.cli.options import ConfigOption, PlainOption, seconds
+from pipeline.cli.options import ConfigOption, PlainOption, RetentionOption, seconds
 
 __all__ = ["record"]
 
@@ -23,10 +23,7 @@ def record(
         float | None,
         typer.Option("--for", parser=seconds, metavar="DURATION", help="Stop after this long, such as 60s or 8h."),
     ] = None,
-    retention: Annotated[
-        float,
-        typer.Option(parser=seconds, metavar="DURATION", help="Delete files this long after they were written."),
-    ] = "30d",  # type: ignore[assignment]  # typer parses defaults too
+    retention: RetentionOption = "30d",  # type: ignore[assignment]  # typer parses defaults too
     frames: Annotated[bool, typer.Option("--frames", help="Keep the pictures too; needs --purpose.")] = False,
     purpose: Annotated[str, typer.Option(metavar="TEXT", help="Why pictures are kept, and who may see them.")] = "",
     plain: PlainOption = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operators.errors import ConfigError, SinkError
-from pipeline.cli.options import ConfigOption, PlainOption, seconds
+from pipeline.cli.options import ConfigOption, PlainOption, RetentionOption, seconds
 
 if TYPE_CHECKING:
     from pipeline.config import Settings
@@ -21,7 +21,16 @@ DurationOption = Annotated[
 ]
 
 
-def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None, plain: PlainOption = False) -> None:
+def run(
+    *,
+    config: ConfigOption = Path("mien.yaml"),
+    for_: DurationOption = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Record observations too, as `mien record` does.")
+    ] = None,
+    retention: RetentionOption = "30d",  # type: ignore[assignment]  # typer parses defaults too
+    plain: PlainOption = False,
+) -> None:
     """Watch the cameras of a configuration until Ctrl-C.
 
     Reads every camera, finds and follows faces, reads their expressions, evaluates the rules and delivers alerts to the
@@ -29,11 +38,19 @@ def run(*, config: ConfigOption = Path("mien.yaml"), for_: DurationOption = None
 
     Example:  mien run -c mien.yaml --for 10m
     """
+    from contextlib import ExitStack
+
     from pipeline.local import run as run_local
+    from pipeline.record import Job, best_effort, taping
     from pipeline.view import stdout_is_taken, summary
 
     settings = _load(config)
-    last = run_local(settings, seconds=for_, plain=plain)
+    with ExitStack() as stack:
+        tape = None
+        if record is not None:
+            tape, _ = stack.enter_context(taping(settings, Job(folder=record, retention=retention)))
+            tape = best_effort(tape)
+        last = run_local(settings, seconds=for_, plain=plain, tape=tape)
     typer.echo(summary(last), err=stdout_is_taken(settings))
     if last.store_error:
         raise SinkError(f"the last alerts could not be stored: {last.store_error}", retryable=False)
