@@ -7,8 +7,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from operators.records import Alert
-from operators.rules import RuleSet
-from operators.rules import Probe
+from operators.rules import Probe, RuleSet
 from operators.units import format_duration
 from pipeline.rule_tests import Expectation, Forbidden, RuleTestFile
 from pipeline.rule_trials import Law, Trial, rule_of
@@ -42,10 +41,8 @@ def timeline(trial: Trial, rules: RuleSet) -> list[str]:
     for rule in sorted(_rules(trial, rules)):
         scopes = _scopes(probe for probe in trial.probes if probe.rule == rule)
         for (partition, key), probes in list(scopes.items())[:_STRIPS]:
-            ids = {probe.alert_id for probe in probes if probe.alert_id}
-            alerts = [alert for alert in trial.alerts if alert.rule == rule and alert.alert_id in ids]
             lines.append(" ".join(filter(None, (rule, partition, key))))
-            lines += draw(probes, alerts, begin_ms=begin, end_ms=end)
+            lines += draw(probes, _of_scope(trial.alerts, probes), begin_ms=begin, end_ms=end)
         if len(scopes) > _STRIPS:
             lines.append(f"and {len(scopes) - _STRIPS} more of {rule}")
     return [*lines, LEGEND] if lines else ["no rule read a sample: check where, the names of cameras and zones"]
@@ -86,7 +83,7 @@ def _expected(trial: Trial, rules: RuleSet) -> Iterator[tuple[int, str]]:
 
 
 def _came(trial: Trial, rules: RuleSet) -> Iterator[tuple[int, str]]:
-    """The transitions that nobody expected, of the rules that the test is about; + what should not have come."""
+    """The transitions that nobody expected: + what should not have come, or came instead; else only to be seen."""
     expected = {id(claim.found) for claim in trial.claims if isinstance(claim.what, Expectation)}
     forbidden = {
         id(claim.found): f"never {claim.what.state}"
@@ -94,15 +91,19 @@ def _came(trial: Trial, rules: RuleSet) -> Iterator[tuple[int, str]]:
         if isinstance(claim.what, Forbidden) and claim.found is not None
     }
     extra = {id(alert): "nothing else may fire or resolve" for alert in trial.extra}
-    missing = any(not claim.kept for claim in trial.claims if isinstance(claim.what, Expectation))
+    missing = {
+        (rule_of(claim.what, trial.test, rules), claim.what.state)
+        for claim in trial.claims
+        if isinstance(claim.what, Expectation) and not claim.kept
+    }
     about = _rules(trial, rules)
     for alert in trial.alerts:
         why = forbidden.get(id(alert)) or extra.get(id(alert), "")
-        if id(alert) in expected and not why:
+        if (id(alert) in expected and not why) or (not why and alert.rule not in about):
             continue
-        if why or (missing and alert.rule in about):
-            line = "+ " + transition(alert, trial.test.start)
-            yield round(alert.ts * 1000) - trial.test.start, f"{line}   <- {why}" if why else line
+        mark = "+ " if why or (alert.rule, alert.status) in missing else "  "
+        line = mark + transition(alert, trial.test.start)
+        yield round(alert.ts * 1000) - trial.test.start, f"{line}   <- {why}" if why else line
 
 
 def _wanted(expected: Expectation, rule: str) -> str:
@@ -128,6 +129,13 @@ def _rules(trial: Trial, rules: RuleSet) -> set[str]:
     if trial.test.rule:
         return {trial.test.rule, *(claim.what.rule for claim in trial.claims if claim.what.rule)}
     return {rule_of(claim.what, trial.test, rules) for claim in trial.claims} or {rule.id for rule in rules.rules}
+
+
+def _of_scope(alerts: Iterable[Alert], probes: Sequence[Probe]) -> list[Alert]:
+    """The alerts of the scope that the probes are of. One that fires and resolves at once leaves its id in no probe."""
+    ids = {probe.alert_id for probe in probes}
+    points = {(probe.rule, probe.ts) for probe in probes if probe.value and not probe.alert_id}
+    return [alert for alert in alerts if alert.alert_id in ids or (alert.rule, round(alert.ts * 1000)) in points]
 
 
 def _scopes(probes: Iterable[Probe]) -> dict[tuple[str, str], list[Probe]]:

@@ -17,8 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from operators.errors import ConfigError
 from operators.records import Gap, Observation, Severity, Status
-from operators.rules import RuleSet
-from operators.rules import Watched
+from operators.rules import RuleSet, Watched
 from operators.units import Seconds, format_duration
 from pipeline.complaints import Complaint, complaints, dotted, nearest
 from pipeline.config import load_rules

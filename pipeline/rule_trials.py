@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from operators.records import Alert, Gap, Status
-from operators.rules import RuleEvaluator, RuleSet
-from operators.rules import Probe
+from operators.records import Alert, Gap, Status, Tick
+from operators.rules import Probe, RuleEvaluator, RuleSet
 from pipeline.evaluation import Evaluation
 from pipeline.rule_tests import Expectation, Forbidden, Record, RuleTest, known_at
 
@@ -72,7 +71,6 @@ def try_rules(test: RuleTest, rules: RuleSet) -> Trial:
     claims, matched = _compare(test, rules, alerts)
     extra = [alert for alert in alerts if test.only and id(alert) not in matched and _counts(alert, test)]
     laws = _broken_laws(test, rules, records, alerts)
-    end = _horizon(test)
     return Trial(
         test=test,
         seconds=time.perf_counter() - begun,
@@ -80,7 +78,7 @@ def try_rules(test: RuleTest, rules: RuleSet) -> Trial:
         claims=tuple(claims),
         extra=tuple(extra),
         broken_laws=tuple(laws),
-        probes=tuple(probe for probe in probes if end is None or probe.ts <= end),
+        probes=tuple(probes),
     )
 
 
@@ -111,14 +109,15 @@ def _run(
         if i in cuts:
             saved |= evaluation.changed()
             evaluation = fresh(saved)
-    alerts += evaluation.flush()
-    end = _horizon(test)
-    return sorted((alert for alert in alerts if end is None or _ms(alert.ts) <= end), key=_order)
+    alerts += evaluation.flush() if test.flush else evaluation.feed(_end(test, rules, out_of_order))
+    return sorted(alerts, key=_order)
 
 
-def _horizon(test: RuleTest) -> int | None:
-    """Last ms that counts."""
-    return None if test.flush else test.start + test.end_ms
+def _end(test: RuleTest, rules: RuleSet, out_of_order: float) -> list[Tick]:
+    """Lets time pass up to the end of the test on every camera, also on those that a group waits for in vain."""
+    named = {camera for group in rules.groups.values() for camera in group.cameras}
+    end = (test.start + test.end_ms) / 1000 + out_of_order
+    return [Tick(camera, end) for camera in sorted({*test.cameras, *named})]
 
 
 def _order(alert: Alert) -> tuple[object, ...]:

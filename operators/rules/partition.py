@@ -224,7 +224,8 @@ class Partition:
 
 
 def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
-    slots, threshold, zones = book.slots, line.threshold, line.plan.zones
+    slots, zones = book.slots, line.plan.zones
+    threshold = line.threshold if journal.probe is None else None  # a probe is told about quiet faces too
     for face in faces:
         key = face.track_id
         if threshold is not None and key not in slots:
@@ -248,7 +249,7 @@ def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now
     """Give one scope of a rule its sample; where there is nothing to remember, there is no slot."""
     slot, threshold = book.slots.get(key), line.threshold
     if slot is None:
-        if threshold is not None:
+        if threshold is not None and journal.probe is None:
             level, _ = threshold.level(faces)
             if level is None or level < threshold.enter:
                 return
