@@ -214,11 +214,16 @@ def _all_optional(schema: Mapping[str, Any], *, without: str) -> dict[str, Any]:
 
 
 def show(settings: Settings) -> str:
-    """The settings in force as YAML: defaults included, rules completed, secrets and passwords in URLs masked."""
+    """The settings in force as YAML: defaults included, rules completed, secrets and passwords in URLs masked.
+
+    What a rule leaves empty is left out.
+    """
     data = settings.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"rule_defaults"})
-    for location, value, nodes in walk(json_schema(), data):
+    for location, value, nodes in list(walk(json_schema(), data)):
         if isinstance(value, float) and any(map(is_duration, nodes)):
             put(data, location, format_duration(value))
+        if location[0] == "rules" and value in ("", []) and any(node.get("default") == value for node in nodes):
+            del lookup(data, location[:-1])[location[-1]]
     stream = io.StringIO()
     yaml = YAML()
     yaml.width = 120

@@ -236,9 +236,9 @@ class Change:
     direction: Literal["up", "down", "any"] = "any"
     """Which way."""
     zscore: float = 0.0
-    """At least so many (robust) standard deviations; and"""
+    """At least so many (robust) standard deviations; with `absolute`, both must hold."""
     absolute: float = 0.0
-    """at least so much in the number itself."""
+    """At least so much in the number itself."""
     baseline: Baseline = field(default_factory=Baseline)
     """What it moves away from."""
 

@@ -42,7 +42,7 @@ def check(
 
     findings = rules_report(file, config)
     for finding in findings:
-        typer.echo(finding.text if finding.severity == "error" else f"{finding.severity}: {finding.text}", err=True)
+        typer.echo(finding.text, err=True)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(MISCONFIGURED)
     count = len(load_rules(file).rules)

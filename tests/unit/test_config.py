@@ -11,11 +11,34 @@ from pydantic import SecretStr, ValidationError
 
 from connectors.jsonl import JsonlSettings
 from operators.errors import ConfigError
-from pipeline.config import Settings, json_schema, load_settings, secret_values, show
+from operators.records import Scope, Severity
+from operators.rules import Group, Limits, Mute, Predicate, Schedule
+from pipeline.config import (
+    Settings,
+    check_settings,
+    json_schema,
+    load_rules,
+    load_settings,
+    rules_report,
+    secret_values,
+    show,
+)
 from pipeline.yaml_source import read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
 HARD = "p@ss:w/rd %41#?&\"' \\é"
+RULES = """\
+version: 1
+defaults: {cooldown: 5s, schedule: opening}
+signals: {negative: {anger: 1, fear: 1}}
+groups: {doors: {cameras: [lobby]}}
+schedules: {opening: {timezone: Europe/Vienna, days: [mon], hours: ["08:00-18:00"]}}
+routing: {mute: [{schedule: opening, invert: true, severity_below: critical}], group_wait: 2s}
+limits: {max_active_per_rule: 20}
+rules:
+  - {id: upset, when: "negative >= 0.6 and not happiness >= 0.2", for: 3s}
+  - {id: crowd, scope: group, group: doors, count: {at_least: 3, within: 10s}}
+"""
 MINIMAL = """\
 purpose: A test watches nobody.
 cameras:
@@ -181,6 +204,8 @@ def test_show_masks_secrets_and_reads_back(load, tmp_path: Path) -> None:
     settings = load(
         "    username: admin\n    password: hunter2\n    open_timeout: 1m30s\n"
         "rules:\n  - {id: fear, when: fear >= 0.6, for: 3s}\n"
+        "  - {id: calm, when: 'not (fear >= 0.6 or anger >= 0.6)', inhibit: [{rules: [fear], equal: []}]}\n"
+        "  - {id: away, scope: camera, absence: {of: frames, reasons: [down]}, for: 5s}\n"
         "sinks:\n  - {type: webhook, url: 'https://u:hunter3@example.org/x', token: hunter4}\n"
     )
     shown = show(settings)
@@ -190,7 +215,7 @@ def test_show_masks_secrets_and_reads_back(load, tmp_path: Path) -> None:
     assert "for: 3s" in shown
     (tmp_path / "shown.yaml").write_text(shown, encoding="utf-8")
     again = load_settings(tmp_path / "shown.yaml")
-    assert again.rules == settings.rules
+    assert again.rule_set == settings.rule_set
     assert again.analysis == settings.analysis
     assert sorted(secret_values(settings)) == ["hunter2", "hunter4"]
 
@@ -203,6 +228,98 @@ def test_rules_file_beside_the_configuration(load, tmp_path: Path) -> None:
     fear, anger = load("rules: rules.yaml\n").rules
     assert (fear.severity, fear.cooldown) == ("warning", 5.0)
     assert (anger.severity, anger.cooldown) == ("info", 5.0)
+
+
+def test_a_rule_set_is_the_same_inline_in_a_rules_file_and_alone(load, tmp_path: Path) -> None:
+    inline = load(RULES.replace("version: 1\n", "").replace("defaults:", "rule_defaults:")).rule_set
+    (tmp_path / "rules.yaml").write_text(RULES)
+    assert load("rules: rules.yaml\n").rule_set == inline
+    assert load_rules(tmp_path / "rules.yaml") == inline
+    assert load_rules(tmp_path / "mien.yaml") == inline
+    upset, crowd = inline.rules
+    fear, joy = Predicate(prob="negative", enter=0.6), Predicate(prob="happiness", enter=0.2)
+    assert upset.when == Predicate(all=(fear, Predicate(not_=joy)))
+    assert (upset.cooldown, upset.schedule, crowd.scope, crowd.group) == (5.0, "opening", Scope.GROUP, "doors")
+    assert inline.signals == {"negative": {"anger": 1.0, "fear": 1.0}}
+    assert inline.groups == {"doors": Group(("lobby",))}
+    assert inline.schedules == {"opening": Schedule("Europe/Vienna", ("08:00-18:00",), ("mon",))}
+    assert inline.routing.mute == (Mute("opening", invert=True, severity_below=Severity.CRITICAL),)
+    assert (inline.routing.group_wait, inline.limits) == (2.0, Limits(20))
+
+
+def test_sections_that_rules_name_may_stand_in_either_file(load, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("rules:\n  - {id: upset, when: negative >= 0.6}\n")
+    assert load("rules: rules.yaml\nsignals: {negative: {anger: 1}}\n").rule_set.signals == {"negative": {"anger": 1.0}}
+
+
+def test_rules_are_read_without_the_secrets_of_their_configuration(load, tmp_path: Path) -> None:
+    rules = "rules:\n  - {id: fear, when: fear >= 0.6}\n"
+    with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE is not set"):
+        load(f"    username: admin\n    password: {{env: NO_SUCH_VARIABLE}}\n{rules}")
+    assert load_rules(tmp_path / "mien.yaml").rules[0].id == "fear"
+
+
+def test_a_rules_file_alone_knows_no_environment(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "rules.yaml").write_text(RULES)
+    monkeypatch.setenv("MIEN_CAMERAS__LOBBY__FPS", "5")
+    monkeypatch.setenv("MIEN_LIMITS__MAX_ACTIVE_PER_RULE", "7")
+    assert load_rules(tmp_path / "rules.yaml").limits == Limits(20)
+
+
+def test_a_variable_sets_a_limit_of_a_configuration(load, monkeypatch) -> None:
+    monkeypatch.setenv("MIEN_LIMITS__MAX_ACTIVE_PER_RULE", "7")
+    assert load().rule_set.limits == Limits(7)
+
+
+def test_warnings_are_logged_and_stop_nothing(load, tmp_path: Path, caplog) -> None:
+    load("rules:\n  - {id: fear, when: fear >= 0.6, for: 500ms}\n")
+    _, lines = check_settings(tmp_path / "mien.yaml")
+    assert caplog.messages == lines
+    assert "mien.yaml:6:40: rules[0].for: warning: 5 readable pictures of lobby take 800ms" in lines[0]
+
+
+def test_a_report_on_a_rules_file_is_checked_against_the_cameras_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "mien.yaml").write_text(
+        f"{MINIMAL}    username: admin\n    password: {{env: NO_SUCH_VARIABLE}}\n"
+        "rules:\n  - {id: other, when: feer >= 0.6}\n"
+    )
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "rules:\n  - {id: a, when: fear >= 0.6, where: {cameras: [loby]}}\n  - {id: b, when: fear >= 0.6, for: 500ms}\n"
+    )
+    assert rules_report(rules) == []
+    error, warning = rules_report(rules, tmp_path / "mien.yaml")
+    assert (error.severity, warning.severity) == ("error", "warning")
+    assert error.text == f'{rules}:2:50: rules[0].where.cameras[0]: "loby" is no camera, did you mean "lobby"?'
+    assert warning.text.startswith(f"{rules}:3:37: rules[1].for: warning: 5 readable pictures of lobby")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("rules:\n  - {id: a, when: fear >= 0.6\n", "rules.yaml:3:1: not YAML"),
+        ("rule_defaults: {}\nrules: []\n", 'rules.yaml:1:1: rule_defaults: unknown key, did you mean "defaults"?'),
+        ("version: 1\n", "rules.yaml: rules: missing"),
+        ("rules: [{id: a, when: fear >= 0.6, for: 3}]\n", "rules.yaml:1:41: rules[0].for: expected a duration"),
+        ("rules: [{id: a, when: feer >= 0.6}]\n", 'rules.yaml:1:23: rules[0].when: "feer" is no expression'),
+        ("rules: [{id: a, when: fear >= 60}]\n", "rules.yaml:1:23: rules[0].when: fear is from 0 to 1"),
+    ],
+)
+def test_a_report_names_what_stops_a_rules_file(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "rules.yaml").write_text(text)
+    (finding,) = rules_report(tmp_path / "rules.yaml")
+    assert finding.severity == "error"
+    assert told in finding.text
+    with pytest.raises(ConfigError):
+        load_rules(tmp_path / "rules.yaml")
+
+
+def test_a_tree_of_predicates_may_be_deep_but_not_endless(load) -> None:
+    deep = "{not: " * 40 + "fear >= 0.6" + "}" * 40
+    assert len(load(f"rules:\n  - {{id: a, when: {deep}}}\n").rules[0].when.leaves) == 1
+    endless = "{not: " * 5000 + "fear >= 0.6" + "}" * 5000
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        load(f"rules:\n  - {{id: a, when: {endless}}}\n")
 
 
 def test_rule_defaults_apply_to_inline_rules(load) -> None:
@@ -283,6 +400,15 @@ def test_example_is_valid_and_loads(tmp_path: Path, monkeypatch) -> None:
         ("sinks: [{type: nowhere}]\n", False),
         ("rule_defaults: {for: 3s}\n", True),
         ("rule_defaults: {fro: 3s}\n", False),
+        ("rules: [{id: a, when: {not: {all: [fear >= 0.6, {prob: anger, enter: 0.6}]}}}]\n", True),
+        ("rules: [{id: a, when: {not: {all: [fear >= 0.6, {prop: anger, enter: 0.6}]}}}]\n", False),
+        ("rules: [{id: a, when: {not: 0.6}}]\n", False),
+        ("rules: [{id: a, scope: site, count: {at_least: 3, within: 10s}}]\n", True),
+        ("rules: [{id: a, scope: site, count: 3}]\n", False),
+        ("signals: {negative: {anger: 1}}\n", True),
+        ("signals: {negative: anger}\n", False),
+        ("schedules: {opening: {timezone: UTC, days: [mon]}}\n", True),
+        ("schedules: {opening: {timezone: UTC, days: [monday]}}\n", False),
     ],
 )
 def test_schema_says_what_the_loader_says(tmp_path: Path, more: str, valid: bool) -> None:

@@ -31,8 +31,7 @@ def table(name: str) -> str:
 
 def section(name: str) -> dict[str, Any]:
     root = json_schema()
-    inline = {"Settings": root, "Predicate": root["$defs"]["Rule"]["properties"]["when"]["anyOf"][0]}
-    return inline[name] if name in inline else root["$defs"][name]
+    return root if name == "Settings" else root["$defs"][name]
 
 
 def row(key: str, value: dict[str, Any], *, required: bool) -> str:
