@@ -88,16 +88,18 @@ class RuleEvaluator:
         journal = Journal(state, self._silence, self._probe)
         if state.config != self._config:
             partition.adopt(state, self._config, journal)
-        if _is_late(state, item):
+        ts = milliseconds(item.to_ts if isinstance(item, Gap) else item.ts)
+        if _is_late(state, item, ts):
             state.late += 1
             return journal.alerts
-        ts = milliseconds(item.to_ts if isinstance(item, Gap) else item.ts)
-        state.newest[camera] = max(state.newest.get(camera, NEVER), ts)
+        if ts > state.newest.get(camera, NEVER):
+            state.newest[camera] = ts
         until = max(self._watermark(state, partition), state.clock)
-        if isinstance(item, Observation) and ts <= until and not state.observations and not state.gaps:
-            partition.observe(state, item, ts, journal)  # the usual case: in order, and nothing waits
-        elif isinstance(item, Observation):
-            state.observations.append(item)
+        if isinstance(item, Observation):
+            if ts <= until and not state.observations and not state.gaps:
+                partition.observe(state, item, ts, journal)  # the usual case: in order, and nothing waits
+            else:
+                state.observations.append(item)
         elif isinstance(item, Gap):
             state.gaps.append(item)
         if state.observations or state.gaps:
@@ -135,7 +137,15 @@ class RuleEvaluator:
         ]
         routing, limits = self.ruleset.routing, self.ruleset.limits
         return Partition(
-            lines=tuple(make_line(plan, compile_condition(plan), limit=limits.max_active_per_rule) for plan in plans),
+            lines=tuple(
+                make_line(
+                    plan,
+                    compile_condition(plan),
+                    limit=limits.max_active_per_rule,
+                    skip_quiet=self._probe is None,  # a probe is told about quiet faces too
+                )
+                for plan in plans
+            ),
             cameras=cameras,
             wide=name.startswith((GROUP, SITE)),
             silences=bool(
@@ -197,9 +207,8 @@ def _order(record: Observation | Gap) -> tuple[int, int, str, int, int]:
     return milliseconds(record.ts), 0, record.camera_id, record.epoch, record.seq
 
 
-def _is_late(state: EvaluatorState, item: Record) -> bool:
-    """Whether the time of a record has already passed; of a gap, whether all of it has."""
+def _is_late(state: EvaluatorState, item: Record, ts: int) -> bool:
+    """Whether the time of a record, of a gap its end, has already passed."""
     if isinstance(item, Observation):
-        ts = milliseconds(item.ts)
         return ts < state.clock or ts <= state.last.get(item.camera_id, NEVER)
-    return isinstance(item, Gap) and milliseconds(item.to_ts) <= state.clock
+    return isinstance(item, Gap) and ts <= state.clock

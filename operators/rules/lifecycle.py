@@ -14,6 +14,7 @@ from operators.rules.condition import Condition, Due, Value
 from operators.rules.notice import NO_COOLDOWN, limit_notice, transition
 from operators.rules.plan import Plan
 from operators.rules.reading import LeafReader
+from operators.rules.schedule import Hours
 from operators.rules.signal import Truth, advance, false_at, held
 from operators.rules.silence import Silence
 from operators.rules.state import FOREVER, Alarm, Book, EvaluatorState, Signal, Slot
@@ -23,10 +24,13 @@ __all__ = ["Journal", "Line", "Probe", "end", "expire", "make_line", "merge", "r
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One rule in one partition: what it needs, and its condition."""
+    """One rule in one partition: its plan, of which what every sample asks for is at hand, and its condition."""
 
     id: str
     scope: Scope
+    hours: Hours | None
+    fps: float
+    zones: frozenset[str]
     plan: Plan
     condition: Condition
     limit: int
@@ -35,11 +39,19 @@ class Line:
     """The one number that decides whether there is anything to remember, where it is so simple."""
 
 
-def make_line(plan: Plan, condition: Condition, *, limit: int) -> Line:
-    """Put a rule and its condition together."""
-    simple = plan.rule.condition == "sustained" and plan.reader is not None
+def make_line(plan: Plan, condition: Condition, *, limit: int, skip_quiet: bool) -> Line:
+    """Put a rule and its condition together; `skip_quiet` makes no sample of what shows and leaves nothing."""
+    reader = plan.reader if skip_quiet and plan.rule.condition == "sustained" else None
     return Line(
-        plan.rule.id, plan.scope, plan, condition, limit, plan.reader.threshold if simple and plan.reader else None
+        id=plan.rule.id,
+        scope=plan.scope,
+        hours=plan.hours,
+        fps=plan.fps,
+        zones=plan.zones,
+        plan=plan,
+        condition=condition,
+        limit=limit,
+        threshold=None if reader is None else reader.threshold,
     )
 
 

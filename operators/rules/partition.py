@@ -79,8 +79,10 @@ class Partition:
         fps = self._cadence(state, camera, ts) if self.counts_frames else 0
         if self.wide:
             state.seen[camera] = Seen(ts, faces)
+        now, books = Now(ts, fps), state.books
         for line in self.lines:
-            self._look(line, state.books[line.id], faces, ts=ts, fps=fps, journal=journal)
+            if line.hours is None or line.hours.span(ts)[0]:
+                self._look(line, books[line.id], faces, now=now, journal=journal)
         if self.silences and len(journal.alerts) > told:
             self._release(state, ts, journal)
 
@@ -144,26 +146,20 @@ class Partition:
         batches = [batch.send_at for batch in state.batches.values() if batch.send_at is not None]
         return min([due, *waits, *batches])
 
-    def _look(
-        self, line: Line, book: Book, faces: tuple[FaceTrack, ...], *, ts: int, fps: int, journal: Journal
-    ) -> None:
+    def _look(self, line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
         """Give one rule its samples of this instant."""
-        plan = line.plan
-        if plan.hours is not None and not plan.hours.span(ts)[0]:
-            return
-        if plan.fps > fps:
-            _lose_sight(line, book, ts, journal)
+        if line.fps > now.fps:
+            _lose_sight(line, book, now.ts, journal)
         elif line.scope is Scope.TRACK:
-            _read_tracks(line, book, faces, now=Now(ts, fps), journal=journal)
+            _read_tracks(line, book, faces, now=now, journal=journal)
+        elif line.scope is Scope.ZONE:
+            _read_zones(line, book, faces, now=now, journal=journal)
         else:
-            now = Now(ts, fps)
             if self.wide:
                 faces, now = self._union(line, journal.state, now)
-            if line.scope is Scope.ZONE:
-                _read_zones(line, book, faces, now=now, journal=journal)
-                return
-            if plan.zones:
-                faces = tuple(face for face in faces if not plan.zones.isdisjoint(face.zones))
+            zones = line.zones
+            if zones:
+                faces = tuple([face for face in faces if not zones.isdisjoint(face.zones)])
             _read(line, book, "", faces, now=now, journal=journal)
 
     def _no_frames(
@@ -224,8 +220,7 @@ class Partition:
 
 
 def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
-    slots, zones = book.slots, line.plan.zones
-    threshold = line.threshold if journal.probe is None else None  # a probe is told about quiet faces too
+    slots, threshold, zones = book.slots, line.threshold, line.zones
     for face in faces:
         key = face.track_id
         if threshold is not None and key not in slots:
@@ -241,7 +236,7 @@ def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: N
 def _read_zones(line: Line, book: Book, faces: Sequence[FaceTrack], *, now: Now, journal: Journal) -> None:
     keys = line.plan.keys or sorted({*book.slots, *(zone for face in faces for zone in face.zones)})
     for zone in keys:
-        inside = tuple(face for face in faces if zone in face.zones)
+        inside = tuple([face for face in faces if zone in face.zones])
         _read(line, book, zone, inside, now=now, journal=journal)
 
 
@@ -249,7 +244,7 @@ def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now
     """Give one scope of a rule its sample; where there is nothing to remember, there is no slot."""
     slot, threshold = book.slots.get(key), line.threshold
     if slot is None:
-        if threshold is not None and journal.probe is None:
+        if threshold is not None:
             level, _ = threshold.level(faces)
             if level is None or level < threshold.enter:
                 return

@@ -54,17 +54,19 @@ class LeafReader:
             return (self.number(face) if self.readable(face) else None), face
         if not faces:
             return NOBODY, None
-        readable = [(level, face) for face in faces if self.readable(face) and (level := self.number(face)) is not None]
-        if not readable:
+        most, shown, levels = NOBODY, None, []
+        for face in faces:
+            level = self.number(face) if self.readable(face) else None
+            if level is None:
+                continue
+            levels.append(level)
+            if level > most:
+                most, shown = level, face
+        if not levels:
             return None, None
-        most, face = max(readable, key=_first)
-        match self.aggregate:
-            case "mean":
-                return sum(level for level, _ in readable) / len(readable), face
-            case "min":
-                return min(level for level, _ in readable), face
-            case _:
-                return most, face
+        if self.aggregate == "max":
+            return most, shown
+        return (min(levels) if self.aggregate == "min" else sum(levels) / len(levels)), shown
 
     def read(self, leaf: Leaf, level: float | None, ts: int) -> Truth:
         """The value at a sample, by hysteresis over the smoothed level; UNKNOWN changes nothing."""
@@ -189,10 +191,22 @@ def _opposite(level: float | None) -> float | None:
 def _number(leaf: Predicate, signals: Mapping[str, Mapping[str, float]]) -> Number:
     if leaf.value:
         return _intensity if leaf.value == "intensity" else _valence
-    numbers = [_probability(name, signals) for name in ((leaf.prob,) if leaf.prob else leaf.prob_any)]
-    if len(numbers) == 1:
-        return numbers[0]
+    if leaf.prob:
+        return _probability(leaf.prob, signals)
+    if signals.keys().isdisjoint(leaf.prob_any):
+        return lambda face: _highest(face.scores, leaf.prob_any)
+    numbers = [_probability(name, signals) for name in leaf.prob_any]
     return lambda face: max((level for number in numbers if (level := number(face)) is not None), default=None)
+
+
+def _highest(scores: Mapping[str, float], names: tuple[str, ...]) -> float | None:
+    """The highest of these scores; a loop, since this is asked for every face and rule."""
+    highest = None
+    for name in names:
+        score = scores.get(name)
+        if score is not None and (highest is None or score > highest):
+            highest = score
+    return highest
 
 
 def _probability(name: str, signals: Mapping[str, Mapping[str, float]]) -> Number:
@@ -213,7 +227,3 @@ def _valence(face: FaceTrack) -> float:
 
 def _ms(seconds: float | None) -> int:
     return round((seconds or 0.0) * 1000)
-
-
-def _first(pair: tuple[float, FaceTrack]) -> float:
-    return pair[0]
