@@ -17,6 +17,7 @@ from pipeline.cli.record import record
 from pipeline.cli.replay import replay
 from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
+from pipeline.cli.tune import tune
 
 __all__ = ["app", "main"]
 
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, bench):
+for command in (run, demo, analyze, record, replay, tune, bench):
     app.command()(command)
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")

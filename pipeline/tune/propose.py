@@ -16,10 +16,12 @@ from math import sqrt
 from pipeline.tune.score import Found, Score
 from pipeline.tune.vary import Setting, Value, Vary, shown
 
-__all__ = ["Candidates", "Proposal", "propose"]
+__all__ = ["Candidates", "Proposal", "propose", "ranking"]
 
 FEW = 20
 """Incidents below which a difference of one is worth a warning."""
+RULE_OF_THREE = 3.0
+"""Where none was seen, up to three could have been expected, at a confidence of 95 %."""
 _SAME = 1e-9
 
 
@@ -51,8 +53,15 @@ def propose(of: Candidates) -> Proposal:
     return _by_incidents(of) if of.scores[of.current].against else _by_plateau(of)
 
 
+def ranking(of: Candidates) -> list[int]:
+    """The settings, best first; without incidents from the nearest to the current one to the farthest."""
+    if of.scores[of.current].against is None:
+        return sorted(range(len(of.settings)), key=lambda index: (_distance(of, index), index))
+    return sorted(range(len(of.settings)), key=lambda index: _rank(of, index))
+
+
 def _by_incidents(of: Candidates) -> Proposal:
-    ranked = sorted(range(len(of.settings)), key=lambda index: _rank(of, index))
+    ranked = ranking(of)
     best, chosen = ranked[0], _against(of.scores[ranked[0]])
     equals = [index for index in ranked[1:] if abs(_against(of.scores[index]).f1 - chosen.f1) < _SAME]
     why = f"It has the best F1 of all {len(of.settings)} settings, {chosen.f1:.2f}"
@@ -180,8 +189,8 @@ def _describe(of: Candidates, index: int) -> str:
     against = _against(of.scores[index])
     delay = "" if against.delay_median is None else f", {_seconds(against.delay_median)} after they begin (median)"
     return (
-        f"It finds {against.found} of {against.found + against.missed} incidents{delay}, with "
-        f"{against.false_per_day:.1f} false alarms per {of.place} and 24 h; nothing that was tried is better."
+        f"It finds {against.found} of {against.found + against.missed} incidents{delay}, with {_false(of, against)}; "
+        "nothing that was tried is better."
     )
 
 
@@ -190,9 +199,8 @@ def _compare(of: Candidates, best: int) -> str:
     total = new.found + new.missed
     found = f"{new.found} of {total} incidents, "
     found += "as many as now" if new.found == old.found else f"instead of {old.found}"
-    false = f"{new.false_per_day:.1f} false alarms per {of.place} and 24 h, "
-    false += "as now" if new.false == old.false else f"instead of {old.false_per_day:.1f}"
-    sentence = f"It finds {found}, with {false}"
+    sentence = f"It finds {found}, with {_false(of, new)}"
+    sentence += ", as now" if new.false == old.false else f" instead of {old.false_per_day:.1f}"
     if new.delay_median is None or old.delay_median is None:
         return f"{sentence}."
     sooner = old.delay_median - new.delay_median
@@ -200,6 +208,12 @@ def _compare(of: Candidates, best: int) -> str:
         return f"{sentence}, and tells them as soon as now ({_seconds(new.delay_median)}, median)."
     how = "sooner" if sooner > 0 else "later"
     return f"{sentence}, and tells them {_seconds(abs(sooner))} {how} ({_seconds(new.delay_median)}, median)."
+
+
+def _false(of: Candidates, against: Found) -> str:
+    if not against.false:
+        return "no false alarm"
+    return f"{against.false_per_day:.1f} false alarms per {of.place} and 24 h"
 
 
 def _cautions(of: Candidates, best: int) -> Iterator[str]:
@@ -211,6 +225,13 @@ def _cautions(of: Candidates, best: int) -> Iterator[str]:
             "before you trust small differences."
         )
     yield from _at_the_edge(of, best)
+    hours = against.hours
+    if not against.false and hours:
+        likely = RULE_OF_THREE / hours * 24
+        yield (
+            f"No false alarm in {hours:.1f} observed hours proves little: at {likely:.0f} per {of.place} and 24 h, one "
+            "recording in twenty of this length would show none."
+        )
     yield (
         "It was chosen on the recording that it was measured on, so expect a little less of it on another day. Try it "
         "on a second recording before you rely on it."

@@ -66,6 +66,8 @@ class Found:
     delay_p95: float | None
     false_per_day: float
     """False alarms per camera (or group) and 24 h of observed time."""
+    hours: float
+    """The observed time of all cameras (or groups)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,7 @@ def _compare(fired: Sequence[Fired], incidents: Sequence[Incident], seconds: flo
         delay_median=_quantile(delays, 0.5),
         delay_p95=_quantile(delays, 0.95),
         false_per_day=_rate(false, seconds, DAY),
+        hours=seconds / 3600,
     )
 
 

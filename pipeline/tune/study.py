@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from operators.rules import Rule, RuleSet
 from pipeline.complaints import nearest
 from pipeline.tune.incidents import Incident, read_incidents
 from pipeline.tune.propose import Candidates, Proposal, propose
-from pipeline.tune.sweep import Progress, Seen, Task, places, sweep
-from pipeline.tune.vary import Setting, Skipped, current_values, parse_vary, settings
+from pipeline.tune.sweep import Progress, Seen, Task, observed_at, places, sweep
+from pipeline.tune.vary import Setting, Skipped, field_of, parse_vary, settings
 
 __all__ = ["Question", "Study", "study"]
 
@@ -35,12 +35,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """What came out. `outside` incidents lie before or after the recording and do not count."""
+    """What came out.
+
+    `observed` is the observed time of each camera (or group) of the rule in seconds; `outside` incidents lie before or
+    after the recording and do not count.
+    """
 
     question: Question
     rule: Rule
     manifest: Manifest
     seen: Seen
+    observed: Mapping[str, float]
     incidents: tuple[Incident, ...]
     outside: int
     candidates: Candidates
@@ -53,7 +58,7 @@ def study(question: Question, *, jobs: int = 1, progress: Progress = lambda _: N
     rule = _rule(question)
     varies = tuple(parse_vary(text, rule) for text in question.vary)
     made, skipped = settings(rule, varies)
-    tried, current = _with_current(made, Setting(current_values(rule, varies), rule, {}))
+    tried, current = _with_current(made, Setting(tuple(field_of(rule, vary.path) for vary in varies), rule, {}))
     recording = open_recording(question.recording)
     incidents, outside = _incidents(question, places(rule, recording.cameras), recording.span)
     task = Task(
@@ -72,6 +77,7 @@ def study(question: Question, *, jobs: int = 1, progress: Progress = lambda _: N
         rule=rule,
         manifest=recording.manifest,
         seen=seen,
+        observed=observed_at(task, seen),
         incidents=incidents,
         outside=outside,
         candidates=candidates,

@@ -20,7 +20,7 @@ from pipeline.replay import evaluator_for, replay
 from pipeline.tune.incidents import Incident
 from pipeline.tune.score import Score, Tally, score
 
-__all__ = ["Seen", "Task", "places", "sweep", "variants"]
+__all__ = ["Seen", "Task", "observed_at", "places", "sweep", "variants"]
 
 Progress = Callable[[float], None]
 """Told the share that is done, in [0, 1]."""
@@ -63,7 +63,9 @@ def sweep(task: Task, *, jobs: int = 1, progress: Progress = lambda _: None) -> 
 
 def variants(task: Task) -> RuleSet:
     """The rules to evaluate: every setting under its number, and what inhibits the rule."""
-    copies = tuple(replace(rule, id=_name(index), inhibit=()) for index, rule in enumerate(task.settings))
+    copies = tuple(
+        replace(rule, id=_name(index), inhibit=(), title="", summary="") for index, rule in enumerate(task.settings)
+    )
     inhibitors = []
     for rule in task.ruleset.rules:
         if task.rule.id in task.ruleset.inhibited_by(rule):

@@ -20,7 +20,7 @@ from operators.rules import Rule
 from operators.units import Seconds, format_duration, parse_duration
 from pipeline.complaints import nearest
 
-__all__ = ["MOST", "Setting", "Skipped", "Value", "Vary", "current_values", "parse_vary", "settings", "shown"]
+__all__ = ["MOST", "Setting", "Skipped", "Value", "Vary", "field_of", "parse_vary", "settings", "shown"]
 
 MOST = 2000
 """Settings of one run: more would be a search for luck rather than a look at a rule."""
@@ -96,9 +96,10 @@ def parse_vary(text: str, rule: Rule) -> Vary:
     return Vary(path, knobs[path].kind, values)
 
 
-def current_values(rule: Rule, varies: Sequence[Vary]) -> tuple[Value | None, ...]:
-    """What the rule itself has in the varied fields."""
-    return tuple(_get(rule, _steps(vary.path)) for vary in varies)
+def field_of(rule: Rule, path: str) -> Value | None:
+    """What a rule has in a field; None where it is unset."""
+    value: Value | None = _get(rule, _steps(path))
+    return value
 
 
 def settings(rule: Rule, varies: Sequence[Vary]) -> tuple[list[Setting], list[Skipped]]:

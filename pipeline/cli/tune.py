@@ -1,0 +1,139 @@
+"""`mien tune`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.options import seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.tune.study import Study
+
+__all__ = ["tune"]
+
+
+def tune(
+    recording: Annotated[Path, typer.Argument(metavar="DIR", help="A recording: `mien record` makes one.")],
+    *,
+    rule: Annotated[str, typer.Option(metavar="NAME", help="Id of the rule to tune.")],
+    vary: Annotated[
+        list[str],
+        typer.Option(metavar="FIELD=VALUES", help="`when.enter=0.4:0.9:0.05` or `for=1s,3s`; repeat for several."),
+    ],
+    rules: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Rules file or configuration; default: the recording's own rules."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="What really happened: columns camera, start, end.")
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(parser=seconds, metavar="DURATION", help="How far an alert may lie from an incident it detects."),
+    ] = "2s",  # type: ignore[assignment]  # typer parses defaults too
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here, as one HTML page.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every setting and its figures here.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; default: one for each core.")] = None,
+) -> None:
+    """Try settings of a rule on a recording, and propose one.
+
+    Every combination of the varied fields is replayed over the stored observations. With labels of what really happened
+    it is measured against them: precision, recall, delay, false alarms. Without, by how many alerts it gives.
+
+    Example:  mien tune night/ --rule fear-sustained --vary when.enter=0.4:0.9:0.05 --vary for=1s:5s:500ms
+    --labels incidents.csv -o report.html
+    """
+    import json
+    import shlex
+    import sys
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from connectors.recording import open_recording
+    from pipeline.config import load_rules
+    from pipeline.replay import recorded_settings
+    from pipeline.tune.report import as_document, as_html
+    from pipeline.tune.study import Question, study
+
+    opened = open_recording(recording)
+    ruleset = recorded_settings(opened.manifest).rule_set if rules is None else load_rules(rules)
+    question = Question(recording, ruleset, rule, tuple(vary), labels, tolerance)
+    console = Console(highlight=False)
+    started = time.monotonic()
+    columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        done = study(question, jobs=jobs or os.cpu_count() or 1, progress=lambda part: bar.update(task, completed=part))
+    took = time.monotonic() - started
+
+    document = as_document(done, command=shlex.join(["mien", *sys.argv[1:]]))
+    if json_file is not None:
+        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if output is not None:
+        output.write_text(as_html(document), encoding="utf-8")
+    replayed = done.seen.records * len(done.candidates.settings)
+    console.print(_table(done))
+    console.print()
+    for line in (done.proposal.headline, done.proposal.trade_off, done.proposal.why, *done.proposal.cautions):
+        console.print(line, markup=False)
+    console.print()
+    if done.skipped:
+        console.print(f"{len(done.skipped)} combinations are no rule, such as: {done.skipped[0].why}", markup=False)
+    console.print(
+        f"{len(done.candidates.settings)} settings x {done.seen.records} records in {took:.1f} s "
+        f"({replayed / took:,.0f} per second)" + (f" -> {output}" if output else ""),
+        markup=False,
+    )
+
+
+def _table(done: Study) -> Table:
+    """The settings that rank highest, and the current one."""
+    from rich.table import Table
+
+    from pipeline.tune.propose import ranking
+
+    of = done.candidates
+    labelled = of.scores[of.current].against is not None
+    figures = (
+        ("found", "false", "precision", "recall", "F1", "delay", "false/24h") if labelled else ("alerts", "lasted")
+    )
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for name in (*(vary.path for vary in of.varies), *figures, "per hour", "never fired", ""):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = list(dict.fromkeys([done.proposal.index, *ranking(of)[:8], of.current]))
+    for index in rows:
+        mark = "proposed" if index == done.proposal.index else "now" if index == of.current else ""
+        table.add_row(*_cells(done, index), mark, style="bold" if mark else None)
+    return table
+
+
+def _cells(done: Study, index: int) -> list[str]:
+    from pipeline.tune.vary import shown
+
+    of = done.candidates
+    score, setting = done.candidates.scores[index], of.settings[index]
+    cells = [shown(value, vary.kind) for value, vary in zip(setting.values, of.varies, strict=True)]
+    if score.against:
+        against = score.against
+        cells += [
+            str(against.found),
+            str(against.false),
+            *("-" if share is None else f"{share:.2f}" for share in (against.precision, against.recall, against.f1)),
+            "-" if against.delay_median is None else f"{against.delay_median:.1f} s",
+            f"{against.false_per_day:.1f}",
+        ]
+    else:
+        cells += [str(score.alerts), "-" if score.lasted_median is None else f"{score.lasted_median:.1f} s"]
+    return [*cells, f"{score.per_hour:.1f}", str(score.pending)]
