@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from operators.records import UNKNOWN, FaceTrack
 from operators.rules.predicate import Predicate
@@ -91,7 +90,7 @@ class LeafReader:
             return leaf.level + -math.expm1(-(ts - leaf.at) / self.ema) * (level - leaf.level)
         kept = [] if fresh else [pair for pair in leaf.recent if pair[0] > ts - self.median]
         leaf.recent = [*kept, (ts, level)]
-        return median(number for _, number in leaf.recent)
+        return _median([number for _, number in leaf.recent])
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +222,13 @@ def _intensity(face: FaceTrack) -> float | None:
 def _valence(face: FaceTrack) -> float:
     scores = face.scores
     return scores.get("happiness", 0.0) - sum(scores.get(name, 0.0) for name in NEGATIVE)
+
+
+def _median(numbers: list[float]) -> float:
+    """Several times faster than the library's, which also takes fractions."""
+    numbers.sort()
+    middle = len(numbers) // 2
+    return numbers[middle] if len(numbers) % 2 else (numbers[middle - 1] + numbers[middle]) / 2
 
 
 def _ms(seconds: float | None) -> int:
