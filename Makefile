@@ -30,8 +30,9 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: $(STAMPS)/dev ## write the generated JSON Schema
+schema: $(STAMPS)/dev ## write the generated JSON Schemas
 	$(BIN)/mien config schema > docs/mien.schema.json
+	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
 
 bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras: make bench CLIP=video.mp4
 	@test -n "$(CLIP)" || { echo "which video? make bench CLIP=video.mp4" >&2; exit 2; }

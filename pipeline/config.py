@@ -8,6 +8,7 @@ files only: never a camera, the network or hardware.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -45,10 +46,12 @@ __all__ = [
     "Models",
     "Settings",
     "check_settings",
+    "files_of",
     "json_schema",
     "load_rules",
     "load_settings",
     "rules_report",
+    "rules_schema",
     "secret_values",
     "show",
 ]
@@ -169,6 +172,12 @@ def check_settings(path: Path | str) -> tuple[Settings, list[str]]:
     return _accept(_read(Path(path)))
 
 
+def files_of(path: Path) -> tuple[Path, ...]:
+    """The files that a configuration is made of: itself, and the rules file that it names."""
+    named = read_yaml(path).data.get("rules")
+    return (path, path.parent / named) if isinstance(named, str) else (path,)
+
+
 def load_rules(path: Path | str) -> RuleSet:
     """The rules of a rules file, or of a whole configuration, whose secrets need not exist here.
 
@@ -206,6 +215,37 @@ def json_schema() -> dict[str, Any]:
     camera = schema["$defs"]["Camera"]["properties"]
     camera.update({key: stream[key] | camera[key] for key in stream})
     return tidy(schema)
+
+
+@cache
+def rules_schema() -> dict[str, Any]:
+    """The JSON Schema of a rules file."""
+    whole = json_schema()
+    known = whole["properties"]
+    properties = {key: known["rule_defaults" if key == "defaults" else key] for key in _RULES_FILE}
+    properties["rules"] = {"description": "When to alert.", **known["rules"]["anyOf"][0]}
+    definitions = {name: whole["$defs"][name] for name in _referred(properties, whole["$defs"])}
+    return {
+        "$schema": whole["$schema"],
+        "description": "Alert rules of mien.",
+        "type": "object",
+        "properties": properties,
+        "required": ["rules"],
+        "additionalProperties": False,
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _referred(node: object, definitions: Mapping[str, Any]) -> set[str]:
+    """The names of the definitions that a part of a schema needs."""
+    found: set[str] = set()
+    todo = [node]
+    while todo:
+        text = json.dumps(todo.pop())
+        new = set(re.findall(r"#/\$defs/(\w+)", text)) - found
+        found |= new
+        todo += [definitions[name] for name in new]
+    return found
 
 
 def _all_optional(schema: Mapping[str, Any], *, without: str) -> dict[str, Any]:

@@ -46,8 +46,8 @@ class View:
 
     @property
     def interval(self) -> float:
-        """Longest time between two pictures of one camera, in seconds."""
-        return 1 / self.fps[self.slowest]
+        """Longest time between two pictures of one camera, in seconds to the ms: no rule asks more exactly."""
+        return round(1 / self.fps[self.slowest], 3)
 
 
 def infeasible(rule: Rule, view: View) -> Iterator[Complaint]:
@@ -240,7 +240,7 @@ def _baseline(rule: Rule, view: View) -> Iterator[Complaint]:
     cell = baseline.over / 120
     most = min(baseline.over, baseline.over / view.interval * cell)
     if baseline.min_observed > most:
-        text = f"{view.slowest} gives {1 / view.interval:g} pictures per second, which count as {_time(most)} at most"
+        text = f"{view.slowest} gives {view.fps[view.slowest]:g} pictures per second, which count as {_time(most)} at most"
         yield Complaint(
             ("change", "baseline", "min_observed"),
             f"{text} in {_time(baseline.over)}, so this is never reached; lengthen over, or lower min_observed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -53,7 +53,9 @@ def show(path: ConfigOption = Path("mien.yaml")) -> None:
 
 
 @config.command()
-def schema() -> None:
+def schema(
+    *, rules: Annotated[bool, typer.Option("--rules", help="Of a rules file instead, see docs/rules.md.")] = False
+) -> None:
     """Print the JSON Schema of the configuration, for editors.
 
     With this first line, editors with a YAML language server complete and check the file as you type:
@@ -64,9 +66,9 @@ def schema() -> None:
     """
     import json
 
-    from pipeline.config import json_schema
+    from pipeline.config import json_schema, rules_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    typer.echo(json.dumps(rules_schema() if rules else json_schema(), indent=2))
 
 
 def _cameras(settings: Settings) -> Table:

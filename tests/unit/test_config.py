@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -20,12 +22,14 @@ from pipeline.config import (
     load_rules,
     load_settings,
     rules_report,
+    rules_schema,
     secret_values,
     show,
 )
 from pipeline.yaml_source import read_yaml
 
 ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = sorted(path for path in (ROOT / "examples" / "rules").glob("*.yaml") if ".test." not in path.name)
 HARD = "p@ss:w/rd %41#?&\"' \\é"
 RULES = """\
 version: 1
@@ -354,14 +358,32 @@ def test_files_that_can_not_be_read(tmp_path: Path, prepare, told: str) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_committed_schema_has_not_drifted() -> None:
-    committed = json.loads((ROOT / "docs" / "mien.schema.json").read_text(encoding="utf-8"))
-    assert committed == json.loads(json.dumps(json_schema())), "run `make schema`"
+@pytest.mark.parametrize(("name", "schema"), [("mien", json_schema), ("mien.rules", rules_schema)])
+def test_committed_schemas_have_not_drifted(name: str, schema: Callable[[], dict[str, Any]]) -> None:
+    committed = json.loads((ROOT / "docs" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    assert committed == json.loads(json.dumps(schema())), "run `make schema`"
+
+
+def test_the_schema_of_a_rules_file_knows_what_the_loader_knows(tmp_path: Path) -> None:
+    validator = jsonschema.Draft202012Validator(rules_schema())
+    path = tmp_path / "rules.yaml"
+    for more, valid in (("", True), ("cameras: {}\n", False), ("rule_defaults: {}\n", False), ("limit: {}\n", False)):
+        path.write_text(RULES + more)
+        assert validator.is_valid(read_yaml(path).data) is valid
+    path.write_text("version: 1\n")
+    assert not validator.is_valid(read_yaml(path).data)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_example_rules_are_valid(path: Path) -> None:
+    assert rules_report(path) == []
+    jsonschema.Draft202012Validator(rules_schema()).validate(read_yaml(path).data)
 
 
 def test_schema_is_valid_and_describes_every_key() -> None:
     schema = json_schema()
-    jsonschema.Draft202012Validator.check_schema(schema)
+    for one in (schema, rules_schema()):
+        jsonschema.Draft202012Validator.check_schema(one)
     undescribed = []
     for name, definition in schema["$defs"].items():
         for key, value in definition.get("properties", {}).items():
