@@ -6,6 +6,7 @@ from operators.rules.absence import NoFaces, NoFrames
 from operators.rules.condition import Condition
 from operators.rules.crowd import CountTracks, ShareOfTracks
 from operators.rules.plan import Plan
+from operators.rules.pulse import Pulses
 from operators.rules.ratio import MostlyTrue
 from operators.rules.sustained import Sustained
 
@@ -21,6 +22,8 @@ def compile_condition(plan: Plan) -> Condition:
         return CountTracks.of(plan, rule.count)
     if plan.reader is None:
         raise NotImplementedError(rule.condition)
+    if rule.pulse:
+        return Pulses.of(plan, plan.reader, rule.pulse)
     if rule.share:
         return ShareOfTracks.of(plan, rule.share)
     if rule.ratio:

@@ -129,50 +129,54 @@ class Member:
 class PulseMemory:
     """The pulse that is going on or waits for its second flank, and the ends of those that were confirmed."""
 
-    value: bool = False
-    at: int = NEVER
-    """The last readable sample; NEVER after an unreadable one."""
+    on: bool = False
+    """`when` at the last readable sample."""
     onset: int | None = None
+    """Where the pulse that is going on began, if a flank came before it."""
     end: int | None = None
+    """Where the pulse that waits for a flank ended."""
     flank: list[Leaf] = field(default_factory=list)
     flank_at: int = NEVER
     """When the flank was last TRUE."""
-    calm_at: int = NEVER
-    """When the flank was last TRUE before the onset."""
     ends: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Run:
-    """A stretch of a step's predicate: from its first TRUE sample to the last, with dips and gaps tolerated."""
+    """A stretch in which the predicate of a step is TRUE, with dips and gaps tolerated, from its first TRUE sample."""
 
-    leaves: list[Leaf]
+    starts_at: int
+    satisfied_at: int | None = None
+    """The first sample at which it had lasted long enough."""
     signal: Signal = field(default_factory=Signal)
-    starts_at: int | None = None
-    last_true: int = NEVER
 
 
 @dataclass(slots=True)
 class Match:
-    """How far a sequence has come: step `waiting` is next, 0 without a match; a run per step, then `not_between`."""
+    """How far a sequence has come: `made` steps, each at its time, the first of which began at `starts_at`.
 
-    runs: list[Run]
-    waiting: int = 0
+    `runs` has the open run of each step, and of `not_between` after them; `end` is the last TRUE sample of the step
+    that was made last.
+    """
+
+    runs: list[Run | None]
+    made: list[int] = field(default_factory=list)
     starts_at: int = 0
-    confirmed: bool = False
+    end: int = 0
 
 
 @dataclass(slots=True)
 class Usual:
-    """A baseline: one reading per cell of time, and its centre and scale as of the last sample."""
+    """A baseline: one reading per cell of time from cell `first` on, None where there was none.
 
-    cells: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    Centre and scale (0 where too little is known) hold up to `until`, when another cell enters or leaves.
+    """
+
+    first: int = 0
+    readings: list[float | None] = field(default_factory=list)
     center: float = 0.0
     scale: float = 0.0
-    ready: bool = False
-    stale: bool = True
-    """The cells have changed since centre and scale were computed."""
+    until: int = NEVER
 
 
 @dataclass(slots=True)
