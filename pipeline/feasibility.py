@@ -219,7 +219,7 @@ def _pulse(rule: Rule, view: View) -> Iterator[Complaint]:
     pulse = rule.pulse
     if pulse is None:
         return
-    samples = pulse.max / view.interval
+    samples = pulse.max * view.fps[view.slowest]
     if samples < 1:
         text = f"{_time(pulse.max)} is shorter than {_between(view)}"
         yield Complaint(("pulse", "max"), f"{text}, so no pulse is ever that short")
