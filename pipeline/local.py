@@ -17,6 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 import cv2
@@ -26,14 +28,16 @@ from connectors.sink import NOTIFIED
 from connectors.store import Store
 from operators.analyze import CameraState
 from operators.records import Alert, Clock, Frame, Gap, Observation
+from operators.rules import RuleEvaluator
 from pipeline.build import build_analyzer, build_evaluator, build_sinks
 from pipeline.config import Settings
 from pipeline.delivery import Delivery
 from pipeline.evaluation import Evaluation, Record
 from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
+from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.sections import Camera
-from pipeline.status import CameraStatus, Status
+from pipeline.status import CameraStatus, RulesStatus, Status
 from pipeline.view import View, restore_terminal
 
 __all__ = ["LocalPipeline", "Tape", "in_order", "run"]
@@ -56,10 +60,18 @@ SHOWN_ALERTS = 50
 class LocalPipeline:
     """The running parts of one machine: `with LocalPipeline(settings) as pipeline: pipeline.status()`.
 
-    `tape` gets everything that the rules get, just after them, with its pictures.
+    `tape` gets everything that the rules get, just after them, with its pictures. With `config`, the file that the
+    settings are from, rules that change there are applied while it runs.
     """
 
-    def __init__(self, settings: Settings, *, metrics: Metrics | None = None, tape: Tape | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        metrics: Metrics | None = None,
+        tape: Tape | None = None,
+        config: Path | None = None,
+    ) -> None:
         self.recorder = Recorder(metrics)
         self._metrics = metrics
         self._tape = tape
@@ -74,14 +86,18 @@ class LocalPipeline:
             parts.callback(self._store.close)
             self._store.claim()
             self._delivery = Delivery(self._store, build_sinks(settings))
-            self._evaluation = Evaluation(build_evaluator(settings), self._store.states())
+            evaluator = build_evaluator(settings)
+            self._evaluation = Evaluation(evaluator, self._store.states())
             self._lanes = [Captures(cameras) for cameras in _lanes(settings.active_cameras)]
             self._parts = parts.pop_all()
         self._rules = threading.Lock()
+        self._watch = None if config is None else RulesWatch(config, settings)
+        self._look = threading.Event()
+        self._in_force = _in_force(evaluator)
         self._saved_at = 0.0
         self._notified: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
         self._waited: deque[Alert] = deque(maxlen=SHOWN_ALERTS)
-        self._analysis = ThreadPoolExecutor(len(self._lanes), thread_name_prefix="analysis")
+        self._analysis = ThreadPoolExecutor(len(self._lanes) + 1, thread_name_prefix="analysis")
         self._loops: list[Future[None]] = []
         self._last: Status | None = None
 
@@ -90,12 +106,15 @@ class LocalPipeline:
         for lane in self._lanes:
             lane.start()
             self._loops.append(self._analysis.submit(self._analyse, lane))
+        if self._watch is not None:
+            self._loops.append(self._analysis.submit(self._follow, self._watch))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Stop capture, finish what was taken, save rule state and alerts, give the sinks a last chance."""
         with self._parts:
             self._stopping.set()
+            self._look.set()
             with ThreadPoolExecutor(len(self._lanes)) as stops:
                 list(stops.map(Captures.stop, self._lanes))
             self._analysis.shutdown()
@@ -112,6 +131,10 @@ class LocalPipeline:
         self._raise_ended()
         return all(lane.finished for lane in self._lanes)
 
+    def reload(self) -> None:
+        """Read the rules again now, changed or not."""
+        self._look.set()
+
     def status(self) -> Status:
         """What the pipeline can say about itself now, or at its end; cheap enough to ask several times a second."""
         return self._last or Status(
@@ -122,6 +145,7 @@ class LocalPipeline:
             sinks=self._delivery.status(),
             store=str(self._settings.store.path),
             store_error=self._delivery.error,
+            rules=self._rules_status(),
         )
 
     def _raise_ended(self) -> None:
@@ -130,14 +154,29 @@ class LocalPipeline:
                 loop.result()
 
     def _analyse(self, lane: Captures) -> None:
-        with self._rules:
-            self._commit(self._evaluation.forget(self._store.states().keys() - self._settings.active_cameras.keys()))
+        with self._rules:  # what a run with other rules or cameras left behind ends
+            self._commit(self._evaluation.reload(self._evaluation.evaluator))
         states: Mapping[str, CameraState] = {}
         while not (self._stopping.is_set() or lane.finished):
             items = lane.take(len(self._settings.cameras), POLL_S)
             states, observations = self._analyzer.step(states, [item for item in items if isinstance(item, Frame)])
             with self._rules:
                 self._conclude(items, observations)
+
+    def _follow(self, watch: RulesWatch) -> None:
+        """Apply the rules that change on the disk, between two rounds of the analysis."""
+        while True:
+            asked = self._look.wait(LOOK_EVERY_S)
+            if self._stopping.is_set():
+                return
+            self._look.clear()
+            evaluator = watch.look(now=asked)
+            if evaluator is None:
+                continue
+            with self._rules:
+                self._commit(self._evaluation.reload(evaluator))
+            self._in_force = replace(_in_force(evaluator), reloads=self._in_force.reloads + 1)
+            log.info("rules are applied version=%s rules=%d", self._in_force.version, len(self._in_force.rules))
 
     def _conclude(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
         with self.recorder.stage("rules"):
@@ -165,10 +204,18 @@ class LocalPipeline:
         if self._loops and all(loop.exception() is None for loop in self._loops):
             self._delivery.accept((), self._evaluation.changed())
 
+    def _rules_status(self) -> RulesStatus:
+        watch = self._watch
+        return self._in_force if watch is None else replace(self._in_force, refused=watch.refused, error=watch.error)
+
     def _camera_status(self) -> Iterator[CameraStatus]:
         captured = {camera_id: capture for lane in self._lanes for camera_id, capture in lane.status().items()}
         for camera_id in self._settings.active_cameras:  # in the order of the configuration
             yield self.recorder.camera_status(camera_id, captured[camera_id], late=self._evaluation.late(camera_id))
+
+
+def _in_force(evaluator: RuleEvaluator) -> RulesStatus:
+    return RulesStatus(evaluator.ruleset.version, evaluator.ruleset.rules)
 
 
 def _lanes(cameras: Mapping[str, Camera]) -> list[dict[str, Camera]]:
@@ -194,22 +241,35 @@ def _cut_off() -> None:
     os._exit(1)
 
 
-def run(settings: Settings, *, seconds: float | None = None, plain: bool = False, tape: Tape | None = None) -> Status:
-    """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status."""
-    stop = threading.Event()
+def run(
+    settings: Settings,
+    *,
+    seconds: float | None = None,
+    plain: bool = False,
+    tape: Tape | None = None,
+    config: Path | None = None,
+) -> Status:
+    """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status.
+
+    With `config`, the file that the settings are from, its rules are applied when they change, or at SIGHUP.
+    """
+    stop, hang_up = threading.Event(), threading.Event()
     metrics = Metrics(provider=settings.models.device)
     cut_off = threading.Timer(STOP_S, _cut_off)
     cut_off.daemon = True
     with ExitStack() as stack:
         stack.callback(cut_off.cancel)
-        stack.enter_context(_stop_signals(stop))
+        stack.enter_context(_signals(stop, hang_up=None if config is None else hang_up))
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
         view = stack.enter_context(View(settings, plain=plain))
-        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=tape))
+        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=tape, config=config))
         stack.callback(cut_off.start)
         ends_at = None if seconds is None else time.monotonic() + seconds
         while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
+            if hang_up.is_set():
+                hang_up.clear()
+                pipeline.reload()
             status = pipeline.status()
             metrics.refresh(status)
             view.update(status)
@@ -217,8 +277,8 @@ def run(settings: Settings, *, seconds: float | None = None, plain: bool = False
 
 
 @contextmanager
-def _stop_signals(stop: threading.Event) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for an orderly stop; a second one ends at once."""
+def _signals(stop: threading.Event, *, hang_up: threading.Event | None) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks for an orderly stop, a second one ends at once; SIGHUP sets `hang_up`."""
 
     def asked(number: int, _: FrameType | None) -> None:
         if stop.is_set():
@@ -226,7 +286,10 @@ def _stop_signals(stop: threading.Event) -> Iterator[None]:
             os._exit(128 + number)
         stop.set()
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: asked, signal.SIGTERM: asked}
+    if hang_up is not None:
+        handlers[signal.SIGHUP] = lambda _number, _frame: hang_up.set()
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:

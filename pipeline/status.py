@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from operators.records import Alert
+from operators.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,21 @@ class SinkStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RulesStatus:
+    """The rules in force, and the version that alerts carry as `config`.
+
+    `reloads` counts the changes applied since the start, `refused` those that were wrong; `error` says why what the
+    files hold now is refused, or is empty.
+    """
+
+    version: str = ""
+    rules: tuple[Rule, ...] = ()
+    reloads: int = 0
+    refused: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole pipeline now; `alerts` are the latest transitions, newest last; `store_error` is mostly empty."""
 
@@ -60,3 +76,4 @@ class Status:
     sinks: tuple[SinkStatus, ...] = ()
     store: str = ""
     store_error: str = ""
+    rules: RulesStatus = field(default_factory=RulesStatus)

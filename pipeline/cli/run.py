@@ -34,7 +34,8 @@ def run(
     """Watch the cameras of a configuration until Ctrl-C.
 
     Reads every camera, finds and follows faces, reads their expressions, evaluates the rules and delivers alerts to the
-    store and the sinks. Nothing is downloaded and no picture leaves the process.
+    store and the sinks. Nothing is downloaded and no picture leaves the process. Rules that change on the disk are
+    checked and applied while it runs, at once with SIGHUP; everything else needs a restart.
 
     Example:  mien run -c mien.yaml --for 10m
     """
@@ -50,7 +51,7 @@ def run(
         if record is not None:
             tape, _ = stack.enter_context(taping(settings, Job(folder=record, retention=retention)))
             tape = best_effort(tape)
-        last = run_local(settings, seconds=for_, plain=plain, tape=tape)
+        last = run_local(settings, seconds=for_, plain=plain, tape=tape, config=config)
     typer.echo(summary(last), err=stdout_is_taken(settings))
     if last.store_error:
         raise SinkError(f"the last alerts could not be stored: {last.store_error}", retryable=False)
