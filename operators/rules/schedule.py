@@ -31,7 +31,9 @@ class Schedule:
         try:
             _zone(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"expected an IANA time zone such as Europe/Vienna, got {self.timezone!r}") from error
+            raise ValueError(
+                f"expected timezone to be an IANA name such as Europe/Vienna, got {self.timezone!r}"
+            ) from error
         for text in self.hours:
             if not _HOURS.fullmatch(text):
                 raise ValueError(f'expected hours such as "08:00-18:00" or "22:00-06:00", got {text!r}')
@@ -41,7 +43,7 @@ class Schedule:
         if unknown:
             raise ValueError(f"expected days from {', '.join(DAYS)}, got {unknown[0]!r}")
         if not self.days or not self.hours:
-            raise ValueError("expected at least one day and one stretch of hours")
+            raise ValueError("expected at least one of the days and one stretch of hours")
 
     def span(self, ms: int) -> tuple[bool, int]:
         """Whether `ms` (since the epoch) is inside, and the ms at which that may change next: at most two days on."""

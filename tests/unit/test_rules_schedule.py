@@ -67,8 +67,8 @@ def test_a_schedule_that_is_always_open_looks_two_days_ahead() -> None:
         ({"hours": ("24:00-06:00",)}, 'hours such as "08:00-18:00"'),
         ({"hours": ("08:00-24:30",)}, 'hours such as "08:00-18:00"'),
         ({"hours": ("08:00-08:00",)}, "hours that last"),
-        ({"hours": ()}, "at least one day"),
-        ({"days": ()}, "at least one day"),
+        ({"hours": ()}, "at least one of the days"),
+        ({"days": ()}, "at least one of the days"),
         ({"days": ("monday",)}, "days from mon"),
     ],
 )
