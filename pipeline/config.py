@@ -13,9 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,14 +28,15 @@ from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
 from operators.errors import ConfigError
-from operators.rules import Group, Limits, Routing, Rule, RuleSet, Schedule, with_defaults
+from operators.rules import Group, Limits, Routing, Rule, RuleSet, Schedule
 from operators.units import format_duration
 from pipeline.checks import check, check_rules
-from pipeline.complaints import Complaint, Finding, complaints, dotted, hide, nearest
+from pipeline.complaints import Complaint, Finding, complaints, hide
 from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
 from pipeline.schema import is_duration, is_secret, tidy, walk
 from pipeline.sections import Analysis, Camera, Metrics, Models
-from pipeline.yaml_source import Document, Location, Position, lookup, put, read_yaml
+from pipeline.sources import RULES_FILE, Source, is_configuration, read_configuration, read_rules
+from pipeline.yaml_source import lookup, put, read_yaml
 
 __all__ = [
     "Analysis",
@@ -60,11 +59,6 @@ log = logging.getLogger(__name__)
 
 _HINT = "Every key is explained in docs/configuration.md and by `mien config schema`."
 _SHELL_VARIABLE = re.compile(r"\$\{\w+\}")
-_RULE_SECTIONS = ("signals", "groups", "schedules", "routing", "limits")
-_RULES_FILE = ("version", "defaults", "rules", *_RULE_SECTIONS)
-_WHOLE = {"purpose", "cameras"}
-"""Keys that a rules file can't have: a file with one of them is a whole configuration."""
-
 SinkSettings = Annotated[StdoutSettings | JsonlSettings | WebhookSettings, Field(discriminator="type")]
 
 
@@ -169,7 +163,7 @@ def load_settings(path: Path | str) -> Settings:
 
 def check_settings(path: Path | str) -> tuple[Settings, list[str]]:
     """The settings of a configuration file, and one line per warning; raises ConfigError as `load_settings` does."""
-    return _accept(_read(Path(path)))
+    return _accept(read_configuration(Path(path), _outside()))
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -183,7 +177,7 @@ def load_rules(path: Path | str) -> RuleSet:
 
     Raises ConfigError as `load_settings` does; a rules file alone knows no cameras, so their names are not checked.
     """
-    settings, _ = _accept(_read_either(Path(path)), secrets=False)
+    settings, _ = _accept(_read(Path(path)), secrets=False)
     return settings.rule_set
 
 
@@ -193,7 +187,7 @@ def rules_report(path: Path, config: Path | None = None) -> list[Finding]:
     With `config`, against the cameras of that configuration, in the place of its own rules.
     """
     try:
-        source = _read_either(path) if config is None else _read(config, rules=path)
+        source = _read(path) if config is None else read_configuration(config, _outside(), rules=path)
         _, found = _examine(source, secrets=False)
     except ConfigError as error:
         return [Finding("error", str(error))]
@@ -222,7 +216,7 @@ def rules_schema() -> dict[str, Any]:
     """The JSON Schema of a rules file."""
     whole = json_schema()
     known = whole["properties"]
-    properties = {key: known["rule_defaults" if key == "defaults" else key] for key in _RULES_FILE}
+    properties = {key: known["rule_defaults" if key == "defaults" else key] for key in RULES_FILE}
     properties["rules"] = {"description": "When to alert.", **known["rules"]["anyOf"][0]}
     definitions = {name: whole["$defs"][name] for name in _referred(properties, whole["$defs"])}
     return {
@@ -278,55 +272,6 @@ def secret_values(settings: Settings) -> list[str]:
     return [secret.get_secret_value() for secret in secrets]
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """What the settings are made from: the file, its rules file, and what is laid over both, strongest first.
-
-    `data` is the file's data with the rules put in and completed. A rules file alone is both files.
-    """
-
-    file: Document
-    rules: Document | None
-    layers: Sequence[Variables]
-    data: dict[str, Any]
-
-    @property
-    def alone(self) -> bool:
-        """Whether this is a rules file without a configuration."""
-        return self.file is self.rules
-
-    def merged(self) -> dict[str, Any]:
-        """What pydantic-settings makes of it."""
-        return reduce(_over, (layer.values for layer in reversed(self.layers)), self.data)
-
-    def place(self, complaint: Complaint) -> tuple[str, Position, str]:
-        """Origin, position and the dotted key there."""
-        location = complaint.location
-        for layer in self.layers:
-            if name := layer.name_of(location):
-                return name, (0, 0), dotted(location)
-        document, location = self._as_written(location)
-        position = document.key_position(location) if complaint.at_key else document.value_position(location)
-        return document.at(position), position, dotted(location)
-
-    def _as_written(self, location: Location) -> tuple[Document, Location]:
-        """The file that says it, and where: what a rule took from the defaults stands there, a short form is a text."""
-        document, defaults = self.file, "rule_defaults"
-        if self.rules is not None and _in_rules_file(location[0], self.rules):
-            document, defaults = self.rules, "defaults"
-        if location[0] == "rule_defaults":
-            location = (defaults, *location[1:])
-        inherited = location[0] == "rules" and len(location) > 2 and lookup(document.data, location[:3]) is None
-        if inherited and lookup(document.data, (defaults, location[2])) is not None:
-            location = (defaults, *location[2:])
-        texts = (end for end in range(1, len(location)) if isinstance(lookup(document.data, location[:end]), str))
-        return document, location[: next(texts, None)]
-
-
-def _in_rules_file(section: str | int, rules: Document) -> bool:
-    return section in {"rules", "rule_defaults"} or (section in _RULE_SECTIONS and section in rules.data)
-
-
 def _outside() -> tuple[Variables, Variables]:
     """What is laid over the file, strongest first."""
     folder = os.environ.get(f"{PREFIX}SECRETS_DIR")
@@ -337,76 +282,12 @@ def _outside() -> tuple[Variables, Variables]:
     )
 
 
-def _over(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:
-    """`high` laid over `low`, mapping by mapping."""
-    shared = [key for key in high if isinstance(low.get(key), dict) and isinstance(high[key], dict)]
-    return {**low, **high, **{key: _over(low[key], high[key]) for key in shared}}
-
-
-def _read(path: Path, *, rules: Path | None = None) -> _Source:
-    """A configuration with the rules it names, or with those of another rules file in their place."""
-    document = read_yaml(path)
-    if rules is not None:
-        replaced = {key: value for key, value in document.data.items() if key not in {"rules", "rule_defaults"}}
-        return _complete(document, _read_rules(rules), replaced)
-    if not isinstance(document.data.get("rules"), str):
-        return _complete(document, None, document.data)
-    named = _read_named(document, document.data["rules"])
-    return _complete(document, named, document.data)
-
-
-def _read_either(path: Path) -> _Source:
+def _read(path: Path) -> Source:
     """A whole configuration, or a rules file alone."""
-    if read_yaml(path).data.keys() & _WHOLE:
-        return _read(path)
-    document = _read_rules(path)
-    return _complete(document, document, {"purpose": "rules alone", "cameras": {}})
+    return read_configuration(path, _outside()) if is_configuration(path) else read_rules(path)
 
 
-def _complete(document: Document, rules: Document | None, data: Mapping[str, Any]) -> _Source:
-    """Put the rules file's sections in, and the defaults into the rules."""
-    completed = deepcopy(dict(data))
-    if rules is not None:
-        sections = {key: rules.data[key] for key in _RULE_SECTIONS if key in rules.data}
-        sections |= {"rules": rules.data.get("rules"), "rule_defaults": rules.data.get("defaults", {})}
-        completed |= deepcopy(sections)
-    defaults = completed.get("rule_defaults")
-    if isinstance(completed.get("rules"), list) and isinstance(defaults, dict):
-        completed["rules"] = [
-            with_defaults(one, defaults) if isinstance(one, dict) else one for one in completed["rules"]
-        ]
-    return _Source(document, rules, () if document is rules else _outside(), completed)
-
-
-def _read_named(document: Document, name: str) -> Document:
-    """The rules file that the configuration names, relative to itself."""
-    path = document.path.parent / name
-    if not path.is_file():
-        raise ConfigError(document.message(("rules",), f"{path}: no such file"))
-    rules = _read_rules(path)
-    if "rule_defaults" in document.data:
-        raise ConfigError(document.message(("rule_defaults",), f"move it to {path}, as `defaults`"))
-    for key in _RULE_SECTIONS:
-        if key in document.data and key in rules.data:
-            raise ConfigError(document.message((key,), f"also in {path}; keep one of them"))
-    return rules
-
-
-def _read_rules(path: Path) -> Document:
-    """A rules file, with the keys that one may have."""
-    rules = read_yaml(path)
-    for key in rules.data:
-        if key not in _RULES_FILE:
-            near = nearest(key, _RULES_FILE) or f"; known here: {', '.join(_RULES_FILE)}"
-            raise ConfigError(rules.message((key,), f"unknown key{near}"))
-    if rules.data.get("version", 1) != 1:
-        raise ConfigError(rules.message(("version",), "expected 1"))
-    if "rules" not in rules.data:
-        raise ConfigError(f"{path}: rules: missing; the list of rules")
-    return rules
-
-
-def _resolve_secrets(source: _Source, *, needed: bool) -> list[Complaint]:
+def _resolve_secrets(source: Source, *, needed: bool) -> list[Complaint]:
     """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word.
 
     Those that are not `needed` become a text that is none.
@@ -427,7 +308,7 @@ def _resolve_secrets(source: _Source, *, needed: bool) -> list[Complaint]:
     return found
 
 
-def _accept(source: _Source, *, secrets: bool = True) -> tuple[Settings, list[str]]:
+def _accept(source: Source, *, secrets: bool = True) -> tuple[Settings, list[str]]:
     """The settings and the warnings; raises ConfigError where there is more than warnings."""
     settings, found = _examine(source, secrets=secrets)
     findings = _findings(found, source)
@@ -437,13 +318,13 @@ def _accept(source: _Source, *, secrets: bool = True) -> tuple[Settings, list[st
     return settings, lines
 
 
-def _examine(source: _Source, *, secrets: bool) -> tuple[Settings | None, list[Complaint]]:
+def _examine(source: Source, *, secrets: bool) -> tuple[Settings | None, list[Complaint]]:
     found = _resolve_secrets(source, needed=secrets)
     found += [Complaint((key,), "unknown key", at_key=True) for key in source.data if key.startswith("_")]
     return (None, found) if found else _validate(source)
 
 
-def _validate(source: _Source) -> tuple[Settings | None, list[Complaint]]:
+def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     try:
         settings = (_RulesAlone if source.alone else Settings)(**source.data)
     except ValidationError as error:
@@ -455,7 +336,7 @@ def _validate(source: _Source) -> tuple[Settings | None, list[Complaint]]:
     return settings, [*found, *check_rules(settings, settings.cameras)]
 
 
-def _findings(found: Sequence[Complaint], source: _Source) -> list[Finding]:
+def _findings(found: Sequence[Complaint], source: Source) -> list[Finding]:
     """One line per mistake in the order of the file."""
     walked = walk(json_schema(), source.merged())
     secrets = [str(value) for _, value, nodes in walked if any(map(is_secret, nodes)) and not isinstance(value, dict)]
