@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from connectors.sink import NOTIFIED
+from connectors.sink import NOTIFIED, WAITED
 from connectors.wire import decode, encode, presentable
 from operators.errors import DecodeError, SinkError
 from operators.records import Alert, Status
@@ -55,6 +55,8 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS alerts_recorded_at ON alerts (recorded_at);
 """
+_SENT = "coalesce(body ->> 'silenced_by', '') = ''"
+"""Not silenced; transitions from before there was silence say nothing about it."""
 _PRUNE_EVERY_S = 3600.0
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: free some space, recording then goes on by itself",
@@ -78,19 +80,26 @@ class StoreSettings:
     """The SQLite file; created when missing, in a folder that exists. Two more files appear beside it."""
     retention: Seconds = 30 * 86400.0
     """How long a transition is kept after it was recorded; twice as long while a sink has not received it."""
+    pending_retention: Seconds = 86400.0
+    """The same for what never fired (pending, broken), of which noisy rules make much; at most `retention` counts."""
 
     def __post_init__(self) -> None:
         """Refuse a retention that would drop alerts before a sink could read them."""
-        if self.retention < 60:
-            raise ValueError(f"expected a retention of at least 1m, got {self.retention:g} s")
+        for name in ("retention", "pending_retention"):
+            if getattr(self, name) < 60:
+                raise ValueError(f"expected a {name} of at least 1m, got {getattr(self, name):g} s")
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What one `prune` deleted; `undelivered` of them never reached some sink."""
+    """What one `prune` deleted; `undelivered` of them should have reached some sink and never did."""
 
     deleted: int
     undelivered: int
+
+    def __add__(self, other: Pruned) -> Pruned:
+        """Both together."""
+        return Pruned(self.deleted + other.deleted, self.undelivered + other.undelivered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +120,10 @@ class Store:
 
     def __init__(self, settings: StoreSettings, *, clock: Callable[[], float] = time.time) -> None:
         self._path = settings.path
-        self._retention_s = settings.retention
+        waited = min(settings.pending_retention, settings.retention)
+        self._retentions: dict[tuple[Status, ...], float] = {NOTIFIED: settings.retention, WAITED: waited}
+        self._waiting: dict[tuple[str, tuple[Status, ...]], tuple[int, int, int]] = {}
+        """What `waiting` has counted for a sink: the count, from where to where."""
         self._clock = clock
         self._lock = threading.Lock()
         self._pruned_at = -math.inf
@@ -191,13 +203,19 @@ class Store:
             _advance(connection, sink, position)
 
     def waiting(self, sink: str, statuses: Sequence[Status] = NOTIFIED) -> int:
-        """Return how many transitions of these statuses `sink` has not received."""
-        ((count,),) = self._rows(
-            f"""SELECT count(*) FROM alerts WHERE status IN ({_marks(statuses)})
-            AND position > coalesce((SELECT position FROM cursors WHERE sink = ?), 0)""",  # noqa: S608 -- only marks
-            (*statuses, sink),
-        )
-        return int(count)
+        """Return how many transitions of these statuses `sink` has not received; silenced ones are for no sink.
+
+        Asked several times a second, so it counts only what came or was received since the last time.
+        """
+        key = (sink, tuple(statuses))
+        with self._lock, self._translated():
+            (last,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
+            found = self._connection.execute("SELECT position FROM cursors WHERE sink = ?", (sink,)).fetchone()
+            cursor = int(found[0]) if found else 0
+            count, received, counted = self._waiting.get(key, (0, cursor, cursor))
+            count += self._count(statuses, counted, last) - self._count(statuses, received, cursor)
+            self._waiting[key] = (count, cursor, last)
+        return count
 
     def firing(self) -> list[Alert]:
         """Return the last transition of every alert that fires now, oldest first."""
@@ -213,6 +231,15 @@ class Store:
         rows = self._rows("SELECT position, body FROM alerts ORDER BY position DESC LIMIT ?", (count,))
         return [alert for _, alert in _readable(reversed(rows))]
 
+    def history(self, prefix: str) -> list[Alert]:
+        """Return the transitions of all alerts whose id begins with `prefix`, oldest first."""
+        # Ids are hexadecimal, so "g" comes after all that begin so; transition ids begin with them and have the index.
+        rows = self._rows(
+            "SELECT position, body FROM alerts WHERE transition_id >= ? AND transition_id < ? ORDER BY position",
+            (prefix, prefix + "g"),
+        )
+        return [alert for _, alert in _readable(rows)]
+
     def bury(self, sink: str, position: int, *, alerts: Iterable[Alert], reason: str) -> None:
         """Keep what `sink` refused as dead letters and advance it to `position`, in one transaction."""
         now = self._clock()
@@ -227,23 +254,21 @@ class Store:
         return [DeadLetter(sink, at, reason, decode(body, Alert)) for sink, at, reason, body in rows]
 
     def prune(self, now: float) -> Pruned:
-        """Delete what is older than the retention; `append` does this once an hour.
+        """Delete what is older than its retention; `append` does this once an hour.
 
         What a sink has not received stays for twice the retention, what fires stays until it is resolved.
         """
-        keep_after, give_up_before = now - self._retention_s, now - 2 * self._retention_s
+        pruned = Pruned(0, 0)
         with self._transaction() as connection:
             (received,) = connection.execute("SELECT coalesce(min(position), 1 << 62) FROM cursors").fetchone()
-            old = "FROM alerts WHERE recorded_at < ? AND position NOT IN (SELECT position FROM firing)"
-            (undelivered,) = connection.execute(
-                f"SELECT count(*) {old} AND position > ?", (give_up_before, received)
-            ).fetchone()
-            deleted = connection.execute(f"DELETE {old} AND position <= ?", (keep_after, received)).rowcount
-            deleted += connection.execute(f"DELETE {old}", (give_up_before,)).rowcount
-            connection.execute("DELETE FROM dead_letters WHERE recorded_at < ?", (keep_after,))
-        if undelivered:
-            _log.error("retention dropped alerts that a sink never received count=%d", undelivered)
-        return Pruned(deleted, undelivered)
+            for statuses, retention_s in self._retentions.items():
+                pruned += _prune(connection, statuses, received, keep_after=now - retention_s, retention_s=retention_s)
+            oldest = now - self._retentions[NOTIFIED]
+            connection.execute("DELETE FROM dead_letters WHERE recorded_at < ?", (oldest,))
+            self._waiting.clear()
+        if pruned.undelivered:
+            _log.error("retention dropped alerts that a sink never received count=%d", pruned.undelivered)
+        return pruned
 
     def close(self) -> None:
         """Close the file; every later call raises SinkError."""
@@ -285,6 +310,15 @@ class Store:
         if found != "ok":
             raise SinkError(f"store {self._path}: {_ADVICE['SQLITE_CORRUPT']} ({found})", retryable=False)
 
+    def _count(self, statuses: Sequence[Status], after: int, until: int) -> int:
+        """Transitions for sinks in a stretch of the journal; the caller holds the lock."""
+        (count,) = self._connection.execute(
+            f"""SELECT count(*) FROM alerts WHERE position > ? AND position <= ?
+            AND status IN ({_marks(statuses)}) AND {_SENT}""",  # noqa: S608 -- only marks
+            (after, until, *statuses),
+        ).fetchone()
+        return int(count)
+
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self._lock, self._translated():
             return self._connection.execute(query, parameters).fetchall()
@@ -325,6 +359,22 @@ def _insert(connection: sqlite3.Connection, alert: Alert, *, now: float) -> int:
     else:
         connection.execute("DELETE FROM firing WHERE alert_id = ?", (alert.alert_id,))
     return 1
+
+
+def _prune(
+    connection: sqlite3.Connection, statuses: Sequence[Status], received: int, *, keep_after: float, retention_s: float
+) -> Pruned:
+    """Delete old transitions of these statuses; `received` is the position up to which every sink has everything."""
+    give_up_before = keep_after - retention_s
+    old = f"""FROM alerts WHERE recorded_at < ? AND status IN ({_marks(statuses)})
+        AND position NOT IN (SELECT position FROM firing)"""  # noqa: S608 -- only marks
+    undelivered = 0
+    if statuses == NOTIFIED:  # hardly a sink wants the others
+        query = f"SELECT count(*) {old} AND position > ? AND {_SENT}"
+        (undelivered,) = connection.execute(query, (give_up_before, *statuses, received)).fetchone()
+    deleted = connection.execute(f"DELETE {old} AND position <= ?", (keep_after, *statuses, received)).rowcount
+    deleted += connection.execute(f"DELETE {old}", (give_up_before, *statuses)).rowcount
+    return Pruned(deleted, undelivered)
 
 
 def _advance(connection: sqlite3.Connection, sink: str, position: int) -> None:

@@ -102,7 +102,8 @@ def _run(
         evaluator = RuleEvaluator(rules, cameras=test.watched, out_of_order=out_of_order, probe=probe)
         return Evaluation(evaluator, saved)
 
-    evaluation, saved = fresh({}), {}
+    saved: dict[str, bytes] = {}
+    evaluation = fresh(saved)
     alerts: list[Alert] = []
     for i, batch in enumerate(batches):
         alerts += evaluation.feed(batch)
@@ -153,7 +154,7 @@ def _assign(test: RuleTest, rules: RuleSet, alerts: Sequence[Alert]) -> dict[int
             if away <= _ms(expected.within) and _answers(alert, expected, rule) and _as_loud(alert, expected):
                 cost[i, k] = away
     rows, columns = linear_sum_assignment(cost)
-    return {int(i): alerts[k] for i, k in zip(rows, columns, strict=True) if cost[i, k] < _NO_MATCH}
+    return {int(i): alerts[int(k)] for i, k in zip(rows, columns, strict=True) if cost[i, k] < _NO_MATCH}
 
 
 def _answers(alert: Alert, claim: Expectation | Forbidden, rule: str) -> bool:

@@ -10,6 +10,7 @@ from statistics import median
 
 from operators.records import Alert, Status
 from operators.rules import Probe
+from operators.units import format_duration
 
 __all__ = ["LEGEND", "clock", "draw"]
 
@@ -19,11 +20,19 @@ _VALUES = {True: "#", False: ".", None: "?"}
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST = 100
 _EVERY = 10
+"""So many columns for a tick and its label."""
+_STEPS = (
+    *(each * unit for unit in (1, 10, 100, 1000, 10_000) for each in (1, 2, 5)),
+    *(60_000 * minutes for minutes in (1, 2, 5, 10, 30, 60, 120, 360, 1440)),
+)
+"""Steps between ticks, in ms."""
 
 
 def clock(ms: int) -> str:
-    """Milliseconds as seconds: `4s`, `4.25s`."""
-    return f"{ms / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    """Milliseconds as people write them: `4.25s`, `-2s`, `5m30s`."""
+    if abs(ms) < 60_000:
+        return f"{ms / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    return ("-" if ms < 0 else "") + format_duration(abs(ms) / 1000)
 
 
 def draw(
@@ -58,11 +67,14 @@ class _Grid:
         return min(max(0, (ms - self.begin) * self.columns // self.span), self.columns - 1)
 
     def axis(self, zero: int) -> str:
-        line = ""
-        for column in range(0, self.columns, _EVERY):
-            label = "|" + clock(self.begin - zero + -(-column * self.span // self.columns))
-            line += (label if len(label) < _EVERY else "|").ljust(_EVERY)
-        return line
+        """Ticks at whole steps from `zero`, far enough apart for their labels."""
+        step = next((step for step in _STEPS if step * self.columns >= _EVERY * self.span), _STEPS[-1])
+        line = [" "] * self.columns
+        for ms in range(-((zero - self.begin) // step) * step, self.begin + self.span - zero, step):
+            column = self.column(zero + ms)
+            label = f"|{clock(ms)}"
+            line[column : column + len(label)] = label
+        return "".join(line)
 
 
 def _grid(probes: Sequence[Probe], begin_ms: int, end_ms: int) -> _Grid:

@@ -125,6 +125,76 @@ def run_tests(
         raise typer.Exit(FAILED)
 
 
+@rules.command()
+def explain(
+    alert: Annotated[
+        str, typer.Argument(metavar="[ALERT_ID]", help="The id of an alert, or as much of its beginning as is unique.")
+    ] = "",
+    *,
+    config: Annotated[
+        Path, typer.Option("--config", "-c", metavar="FILE", help="The configuration whose store knows the alert.")
+    ] = Path("mien.yaml"),
+    recording: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="A recording: shows the samples too, and needs no store.")
+    ] = None,
+    rules_file: Annotated[
+        Path | None, typer.Option("--rules", metavar="FILE", help="Rules for the recording; default: its own.")
+    ] = None,
+    rule: Annotated[
+        str, typer.Option(metavar="NAME", help="Instead of an alert: where this rule nearly fired in the recording.")
+    ] = "",
+) -> None:
+    """Say why an alert came, or why a rule said nothing.
+
+    From the store alone: its transitions and numbers. With a recording: every sample of the episode, dips, gaps, and
+    how much of each part of the condition was there.
+
+    Example:  mien rules explain 5f3a9c -c mien.yaml
+
+    Example:  mien rules explain --rule fear-sustained --recording recordings/monday
+    """
+    from pipeline.explain import alert_prefix, explain_episode, explain_misses
+    from pipeline.explain_view import episode_lines, miss_lines
+
+    prefix = alert_prefix(alert)
+    if bool(prefix) == bool(rule):
+        raise typer.BadParameter("name either an ALERT_ID, or a rule with --rule")
+    if recording is None:
+        if rule or rules_file:
+            raise typer.BadParameter("--rule and --rules need a --recording")
+        lines = _from_store(config, prefix)
+    else:
+        from connectors.recording import open_recording
+        from pipeline.config import load_rules
+        from pipeline.replay import recorded_settings
+
+        opened = open_recording(recording)
+        ruleset = load_rules(rules_file) if rules_file else recorded_settings(opened.manifest).rule_set
+        if rule:
+            lines = miss_lines(explain_misses(opened, ruleset, rule))
+        else:
+            lines = episode_lines(explain_episode(opened, ruleset, prefix))
+    _show(lines)
+
+
+def _from_store(config: Path, prefix: str) -> list[str]:
+    """What the store of a configuration knows of an alert."""
+    from pipeline.config import load_settings
+    from pipeline.explain import from_store
+    from pipeline.explain_view import history_lines
+
+    settings = load_settings(config)
+    alerts = from_store(settings.store.path, prefix)
+    named = {rule.id: rule for rule in settings.rule_set.rules}
+    return history_lines(alerts, named.get(alerts[0].rule))
+
+
+def _show(lines: Sequence[str]) -> None:
+    from rich.console import Console
+
+    _print(Console(highlight=False, soft_wrap=True), lines, indent=0)
+
+
 def _try(console: Console, path: Path, tests: RuleTestFile, *, only: str, verbose: bool) -> list[Trial]:
     """Run the tests of one file and tell each outcome as it comes."""
     from pipeline.rule_report import headline, problems, timeline, transition
