@@ -662,7 +662,7 @@ class Life:
             self.read_at = self.settled = now
             if self.alarm:
                 self.alarm.samples += 1
-                self.alarm.last = level
+                self.alarm.last = self.alarm.last if level is None else level
             if value:
                 self.false_ms = 0
                 self.read_true(now, level, zone)
@@ -975,7 +975,7 @@ class Key:
             life.sample(ts, None, None)
         else:
             value, level = self.condition.read(ts, faces, complete=complete, active=life.alarm is not None)
-            life.sample(ts, value, 0.0 if level is None or math.isinf(level) else level, zone=zone)
+            life.sample(ts, value, None if level == NOBODY else level, zone=zone)
 
 
 @dataclass
