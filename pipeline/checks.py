@@ -133,22 +133,31 @@ def _mute_hours(mute: Mute, opening: float, at: Location) -> Iterator[Complaint]
 
 
 def _inhibitions(rules: Sequence[Rule]) -> Iterator[Complaint]:
-    """Unknown rules, rules of another level, circles."""
-    levels = {rule.id: inhibition_level(rule) for rule in rules}
+    """Unknown rules, rules that are evaluated apart or have no zone in common, circles."""
+    by_id = {rule.id: rule for rule in rules}
     for index, rule in enumerate(rules):
         for number, inhibit in enumerate(rule.inhibit):
-            at = ("rules", index, "inhibit", number, "rules")
-            yield from _known(at, inhibit.rules, {*levels, "*"}, "rule")
+            at = ("rules", index, "inhibit", number)
+            yield from _known((*at, "rules"), inhibit.rules, {*by_id, "*"}, "rule")
             for position, name in enumerate(inhibit.rules):
-                if name == rule.id:
-                    yield Complaint((*at, position), f'"{name}" is this rule itself')
-                if levels.get(name, levels[rule.id]) != levels[rule.id]:
-                    text = f'"{name}" ({levels[name]}) and this rule ({levels[rule.id]}) are evaluated apart'
-                    yield Complaint((*at, position), f"{text}; rules inhibit only rules of their own level")
+                if name in by_id:
+                    yield from _inhibition(rule, by_id[name], inhibit.equal, (*at, "rules", position))
     circle = inhibition_circle(rules)
     if circle:
-        index = list(levels).index(circle[0])
+        index = list(by_id).index(circle[0])
         yield Complaint(("rules", index, "inhibit"), f"these rules inhibit in a circle: {' -> '.join(circle)}")
+
+
+def _inhibition(rule: Rule, other: Rule, equal: Sequence[str], at: Location) -> Iterator[Complaint]:
+    mine, theirs = inhibition_level(rule), inhibition_level(other)
+    if other is rule:
+        yield Complaint(at, f'"{other.id}" is this rule itself')
+    elif mine != theirs:
+        text = f'"{other.id}" ({theirs}) and this rule ({mine}) are evaluated apart'
+        yield Complaint(at, f"{text}; rules inhibit only rules of their own level")
+    elif "zone" in equal and (rule.scope is Scope.CAMERA) != (other.scope is Scope.CAMERA):
+        text = f"alerts of scope {Scope.CAMERA} have no zone that could equal one of"
+        yield Complaint(at, f'{text} "{other.id}"; leave zone out of equal', severity="warning")
 
 
 def _names(sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complaint]:

@@ -24,6 +24,8 @@ CONDITIONS = ("ratio", "count", "pulse", "sequence", "absence", "share", "change
 """The keys that name a condition; a rule has at most one, but for `pulse` with `count`."""
 EQUAL = ("camera", "zone", "group")
 """Labels that an inhibition may compare."""
+RESERVED = ("rule-limited",)
+"""Ids of alerts that are about rules."""
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -158,6 +160,8 @@ class Rule:
     def __post_init__(self) -> None:
         if not _ID.fullmatch(self.id):
             raise ValueError(f"expected a rule id of a-z, 0-9, _ and -, got {self.id!r}")
+        if self.id in RESERVED:
+            raise ValueError(f"expected an id of its own, got {self.id!r}: alerts about the rules themselves have it")
         self._check_condition()
         self._check_scope()
         self._check_times()

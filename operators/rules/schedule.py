@@ -30,7 +30,7 @@ class Schedule:
     def __post_init__(self) -> None:
         try:
             _zone(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: the folder Europe is no zone
             raise ValueError(
                 f"expected timezone to be an IANA name such as Europe/Vienna, got {self.timezone!r}"
             ) from error

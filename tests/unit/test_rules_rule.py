@@ -52,6 +52,7 @@ def read(raw: dict[str, Any]) -> Rule:
     ("build", "complaint"),
     [
         (lambda: Rule("No spaces", FEAR), "rule id"),
+        (lambda: Rule("rule-limited", FEAR), "an id of its own"),
         (lambda: Rule("a", FEAR, for_=-1), "for >= 0s"),
         (lambda: Rule("a", FEAR, max_gap=0), "max_gap of at least 1ms"),
         (lambda: Rule("a", FEAR, max_dip=-0.1), "max_dip"),

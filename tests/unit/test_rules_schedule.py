@@ -63,6 +63,7 @@ def test_a_schedule_that_is_always_open_looks_two_days_ahead() -> None:
         ({"timezone": "Europe/Wien"}, "IANA"),
         ({"timezone": ""}, "IANA"),
         ({"timezone": "../etc/passwd"}, "IANA"),
+        ({"timezone": "Europe"}, "IANA"),
         ({"hours": ("8-18",)}, 'hours such as "08:00-18:00"'),
         ({"hours": ("24:00-06:00",)}, 'hours such as "08:00-18:00"'),
         ({"hours": ("08:00-24:30",)}, 'hours such as "08:00-18:00"'),
