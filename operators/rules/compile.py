@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from operators.rules.absence import NoFaces, NoFrames
+from operators.rules.change import ChangeFromUsual
 from operators.rules.condition import Condition
 from operators.rules.crowd import CountTracks, ShareOfTracks
 from operators.rules.plan import Plan
 from operators.rules.pulse import Pulses
 from operators.rules.ratio import MostlyTrue
+from operators.rules.reading import Reader
 from operators.rules.sustained import Sustained
 
 __all__ = ["compile_condition"]
@@ -22,10 +24,18 @@ def compile_condition(plan: Plan) -> Condition:
         return CountTracks.of(plan, rule.count)
     if plan.reader is None:
         raise NotImplementedError(rule.condition)
+    return _of_signal(plan, plan.reader)
+
+
+def _of_signal(plan: Plan, reader: Reader) -> Condition:
+    """Those that can't do without `when`."""
+    rule = plan.rule
+    if rule.change:
+        return ChangeFromUsual.of(plan, reader.leaves[0], rule.change)
     if rule.pulse:
-        return Pulses.of(plan, plan.reader, rule.pulse)
+        return Pulses.of(plan, reader, rule.pulse)
     if rule.share:
         return ShareOfTracks.of(plan, rule.share)
     if rule.ratio:
-        return MostlyTrue.of(plan, plan.reader, rule.ratio)
-    return Sustained(plan, plan.reader)
+        return MostlyTrue.of(plan, reader, rule.ratio)
+    return Sustained(plan, reader)
