@@ -420,7 +420,7 @@ class Change:
             self.usual = self.baseline(ts)
             before = self.usual
             cell = self.cell
-            self.kept.setdefault(ts // cell * cell, x)
+            self.kept.setdefault(ts // cell * cell, round(x, 6))
         else:
             before = self.usual
         return (None, None) if before is None else self.compare(x, *before)
