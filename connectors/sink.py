@@ -8,10 +8,12 @@ from typing import Protocol
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
-__all__ = ["NOTIFIED", "RetryAfterError", "Sink"]
+__all__ = ["NOTIFIED", "WAITED", "RetryAfterError", "Sink"]
 
 NOTIFIED = (Status.FIRING, Status.RESOLVED)
 """The statuses that are sent on by default; the store keeps pending and broken ones too, for tuning."""
+WAITED = (Status.PENDING, Status.BROKEN)
+"""What never fired, or not yet."""
 
 
 class Sink(Protocol):
@@ -24,7 +26,7 @@ class Sink(Protocol):
 
     @property
     def statuses(self) -> Sequence[Status]:
-        """The statuses it wants."""
+        """The statuses it wants; a transition that is silenced goes to no sink."""
         ...
 
     def deliver(self, alerts: Sequence[Alert], /) -> None:

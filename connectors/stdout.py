@@ -12,7 +12,7 @@ from connectors.wire import alert_document, encode
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
-__all__ = ["StdoutSettings", "StdoutSink"]
+__all__ = ["StdoutSettings", "StdoutSink", "text_line"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,16 @@ class StdoutSink:
 
 
 def text_line(alert: Alert) -> str:
-    """Return `time STATUS severity rule camera=... label=... | title | figure=...` without control characters."""
+    """Return `time STATUS severity rule camera=... label=... | title | figure=...` without control characters.
+
+    A group stands in the place of the camera, or `site`.
+    """
     document = alert_document(alert)
     labels = {name: text for name, text in document["labels"].items() if name not in {"camera", "rule", "severity"}}
+    place = {"camera": alert.camera_id} if alert.camera_id else {}
     parts = [
         f"{document['ts']} {document['status'].upper():8} {document['severity']:8} {document['rule']}",
-        _pairs({"camera": alert.camera_id, **labels}),
+        _pairs({**place, **labels}) or document["scope"],
         f"({document['reason']})",
     ]
     title = document["annotations"].get("title")

@@ -29,7 +29,7 @@ __all__ = ["WebhookSettings", "WebhookSink", "payload", "sign"]
 
 _NEVER = "0001-01-01T00:00:00Z"
 """Go's zero time, which Alertmanager sends as `endsAt` of what still fires."""
-_GROUP_BY = ("alertname", "camera_id")
+_GROUP_BY = ("alertname", "camera_id", "group")
 _RETRYABLE = {401, 403, 408, 425, 429}
 """401 and 403 are about our credentials, not about the alert: it waits until they are put right."""
 _LONGEST_WAIT_S = 300.0
@@ -159,9 +159,9 @@ def _item(alert: Alert, *, generator_url: str) -> dict[str, Any]:
     labels = {
         **document["labels"],
         "alertname": alert.rule,
-        "camera_id": alert.camera_id,
         "severity": document["severity"],
         "scope": document["scope"],
+        **({"camera_id": alert.camera_id} if alert.camera_id else {}),  # a group or the site has none
     }
     return {
         "status": "resolved" if alert.status in {Status.RESOLVED, Status.BROKEN} else "firing",
@@ -173,7 +173,18 @@ def _item(alert: Alert, *, generator_url: str) -> dict[str, Any]:
         "fingerprint": hashlib.sha256(alert.alert_id.encode()).hexdigest()[:16],
         "mien": {
             name: document[name]
-            for name in ("id", "alert_id", "seq", "status", "reason", "severity", "ts", "fired_at", "evidence")
+            for name in (
+                "id",
+                "alert_id",
+                "seq",
+                "status",
+                "reason",
+                "severity",
+                "ts",
+                "fired_at",
+                "evidence",
+                "config",
+            )
         },
     }
 

@@ -26,6 +26,7 @@ __all__ = [
     "encode",
     "iso_time",
     "observation_document",
+    "place_of",
     "presentable",
 ]
 
@@ -81,7 +82,14 @@ def alert_document(alert: Alert) -> dict[str, Any]:
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         "evidence": _rounded(alert.evidence),
+        "config": alert.config,
+        "silenced_by": alert.silenced_by,
     }
+
+
+def place_of(alert: Alert) -> str:
+    """Where an alert is about, for people: a camera, `group NAME`, or `site`."""
+    return alert.camera_id or (f"group {alert.labels['group']}" if "group" in alert.labels else "site")
 
 
 def observation_document(observation: Observation) -> dict[str, Any]:

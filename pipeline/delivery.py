@@ -1,7 +1,8 @@
 """From the journal to the sinks: one thread per sink, each behind a cursor of its own.
 
-A worker reads what comes after its cursor, delivers it, then moves the cursor. It may therefore deliver a batch twice
-(a crash in between), never lose one; transition ids make repeats harmless. A slow or dead sink delays nobody else.
+A worker reads what comes after its cursor, delivers what isn't silenced, then moves the cursor. It may therefore
+deliver a batch twice (a crash in between), never lose one; transition ids make repeats harmless. A slow or dead sink
+delays nobody else.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ class Worker:
     def _deliver(self) -> None:
         """Deliver the batch and move behind it; raises SinkError when it should come again."""
         position = self._batch[-1][0]
-        wanted = [alert for _, alert in self._batch if alert.status in self._sink.statuses]
+        wanted = [one for _, one in self._batch if one.status in self._sink.statuses and not one.silenced_by]
         refusal = self._attempt(wanted) if wanted else ""
         if not refusal:
             self._cursor, self._batch = position, []

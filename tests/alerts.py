@@ -25,6 +25,7 @@ FEAR = Alert(
     labels={"zone": "desk"},
     annotations={"title": "Sustained fear on lobby"},
     evidence={"value_max": 0.81234567, "coverage": 0.97, "samples": 31},
+    config="5f1d0c7be2a9",
 )
 
 
@@ -53,7 +54,7 @@ alerts = st.builds(
     seq=st.integers(0, 1000),
     rule=names,
     scope=st.sampled_from(Scope),
-    camera_id=names,
+    camera_id=names | st.just(""),
     status=st.sampled_from(Status),
     reason=names,
     severity=st.sampled_from(Severity),
@@ -64,6 +65,8 @@ alerts = st.builds(
     labels=st.dictionaries(names, st.text(max_size=40), max_size=4),
     annotations=st.dictionaries(names, st.text(max_size=40) | st.just("iVBORw0KGgo" * 900), max_size=3),
     evidence=st.dictionaries(names, st.floats(), max_size=6),
+    config=st.text("0123456789abcdef", max_size=12),
+    silenced_by=st.sampled_from(["", "inhibited:camera-down", "muted:night", "grouped"]),
 )
 
 faces = st.builds(

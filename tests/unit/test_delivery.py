@@ -94,6 +94,20 @@ def test_a_sink_gets_the_statuses_it_wants_only(store):
     assert store.cursor("usual") == store.cursor("curious")
 
 
+def test_what_is_silenced_goes_to_no_sink_and_waits_for_none(store):
+    sink = MemorySink(statuses=tuple(Status))
+    worker = Worker(store, sink)
+    silenced = replace(FEAR, silenced_by="inhibited:camera-down")
+    released = replace(FEAR, seq=2, reason="released")
+    store.append([silenced, released, replace(alert(1), silenced_by="grouped")])
+    assert worker.status().waiting == 1
+    drain(worker)
+    assert sink.delivered == [released]
+    assert worker.status().waiting == 0
+    assert store.latest(3)[0] == silenced
+    assert store.cursor("memory") == store.after(0, 10)[-1][0]
+
+
 def test_a_failing_sink_is_tried_again_ever_more_slowly_and_loses_nothing(store):
     sink = MemorySink(failures=[AGAIN] * 12)
     worker = Worker(store, sink)

@@ -9,9 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from connectors.stdout import StdoutSettings, StdoutSink
+from connectors.stdout import StdoutSettings, StdoutSink, text_line
 from connectors.wire import alert_document
 from operators.errors import SinkError
+from operators.records import Scope
 from tests.alerts import FEAR, resolved
 
 
@@ -23,6 +24,13 @@ def test_a_line_a_person_can_read(capsys):
         "| Sustained fear on lobby | value_max=0.8123 coverage=0.97 samples=31"
     )
     assert second.startswith("2025-11-21T09:00:09.000Z RESOLVED warning  fear-sustained camera=lobby")
+
+
+@pytest.mark.parametrize(("labels", "shown"), [({"group": "entrance"}, "group=entrance"), ({}, "site")])
+def test_a_group_and_the_site_stand_in_the_place_of_the_camera(labels, shown):
+    scope = Scope.GROUP if labels else Scope.SITE
+    line = text_line(replace(FEAR, camera_id="", scope=scope, labels=labels))
+    assert f"fear-sustained {shown} (for)" in line
 
 
 def test_json_is_the_public_document():

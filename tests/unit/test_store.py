@@ -102,6 +102,55 @@ def test_waiting_counts_what_the_sink_wants(store):
     assert store.waiting("hook") == 1
 
 
+def test_waiting_does_not_count_what_is_silenced(store):
+    store.cursor("hook")
+    store.append([alert(1), replace(alert(2), silenced_by="muted:night"), resolved(alert(1))])
+    assert store.waiting("hook") == 2
+
+
+def test_waiting_is_right_whatever_came_was_received_or_pruned_since(store, clock):
+    store.cursor("hook")
+    said = []
+    for number in range(10):
+        store.append([alert(number), replace(FEAR, alert_id=f"p{number}", seq=0, status=Status.PENDING)])
+        if number % 3 == 0:
+            store.advance("hook", store.after(0, 1000)[number][0])
+        if number == 7:
+            clock.now += 61 * DAY
+            store.prune(clock.now)
+        position = store.cursor("hook")
+        waiting = [one for at, one in store.after(0, 1000) if at > position and one.status is Status.FIRING]
+        said.append((store.waiting("hook"), len(waiting)))
+    assert all(counted == real for counted, real in said), said
+    assert len(dict(said)) > 3
+
+
+def test_what_never_fired_is_kept_for_a_shorter_time(store, clock):
+    store.cursor("hook")
+    pending = [replace(FEAR, alert_id=f"p{number}", seq=0, status=Status.PENDING) for number in range(3)]
+    store.append([*pending, FEAR, resolved(FEAR)])
+    assert store.prune(clock.now + 1.5 * DAY) == Pruned(0, 0), "hook has not come so far"
+    store.advance("hook", store.after(0, 10)[1][0])
+    assert store.prune(clock.now + 1.5 * DAY) == Pruned(2, 0)
+    assert store.prune(clock.now + 2.5 * DAY) == Pruned(1, 0), "twice as long, and not reported: it is for no sink"
+    assert [found.status for _, found in store.after(0, 10)] == [Status.FIRING, Status.RESOLVED]
+
+
+def test_silenced_transitions_that_go_are_no_loss(store, clock):
+    store.cursor("hook")
+    silenced = replace(FEAR, silenced_by="inhibited:camera-down")
+    store.append([silenced, resolved(silenced), alert(1), resolved(alert(1))])
+    assert store.prune(clock.now + 61 * DAY) == Pruned(deleted=4, undelivered=2)
+
+
+def test_an_old_store_without_silence_is_read_as_before(store):
+    store.cursor("hook")
+    store.append([FEAR])
+    store._connection.execute("UPDATE alerts SET body = json_remove(body, '$.silenced_by', '$.config')")
+    assert store.waiting("hook") == 1
+    assert store.firing() == [replace(FEAR, config="")]
+
+
 def test_firing_is_the_last_word_on_each_alert(store):
     one, two = alert(1), alert(2)
     repeated = replace(two, seq=2, reason="repeat")
@@ -228,9 +277,10 @@ def test_a_closed_store_says_so(store):
         store.append([FEAR])
 
 
-def test_a_retention_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="at least 1m"):
-        StoreSettings(retention=1.0)
+@pytest.mark.parametrize("key", ["retention", "pending_retention"])
+def test_a_retention_of_nothing_is_refused(key):
+    with pytest.raises(ValueError, match=f"a {key} of at least 1m"):
+        StoreSettings(**{key: 1.0})
 
 
 def test_one_pipeline_at_a_time_runs_on_a_store(store, path):

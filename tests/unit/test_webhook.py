@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.webhook import WebhookSettings, _retry_after, payload, sign
+from operators.records import Scope
 from tests.alerts import FEAR, resolved
 
 NOW = 1_700_000_000.0
@@ -54,6 +55,7 @@ def test_one_alert_in_alertmanager_s_payload():
             "ts": "2025-11-21T09:00:04.000Z",
             "fired_at": "2025-11-21T09:00:04.000Z",
             "evidence": {"value_max": 0.8123, "coverage": 0.97, "samples": 31.0},
+            "config": "5f1d0c7be2a9",
         },
     }
 
@@ -63,6 +65,20 @@ def test_the_end_of_an_alert_has_the_fingerprint_of_its_beginning():
     assert end["status"] == "resolved"
     assert end["endsAt"] == "2025-11-21T09:00:09.000Z"
     assert end["fingerprint"] == begin["fingerprint"]
+
+
+def test_a_group_and_the_site_have_no_camera():
+    crowd = replace(FEAR, camera_id="", scope=Scope.GROUP, labels={"group": "entrance"})
+    message = payload([crowd, replace(crowd, seq=2)])
+    assert message["groupKey"] == '{}:{alertname="fear-sustained", group="entrance"}'
+    assert message["alerts"][0]["labels"] == {
+        "alertname": "fear-sustained",
+        "group": "entrance",
+        "scope": "group",
+        "severity": "warning",
+    }
+    (site,) = payload([replace(crowd, scope=Scope.SITE, labels={})])["alerts"]
+    assert "camera_id" not in site["labels"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from connectors.wire import TEXT_LIMIT, alert_document, decode, encode, iso_time, observation_document
+from connectors.wire import TEXT_LIMIT, alert_document, decode, encode, iso_time, observation_document, place_of
 from operators.errors import DecodeError
 from operators.records import (
     Alert,
@@ -98,7 +98,17 @@ def test_an_alert_as_the_world_sees_it():
         "labels": {"zone": "desk"},
         "annotations": {"title": "Sustained fear on lobby"},
         "evidence": {"value_max": 0.8123, "coverage": 0.97, "samples": 31.0},
+        "config": "5f1d0c7be2a9",
+        "silenced_by": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("camera_id", "labels", "place"),
+    [("lobby", {"camera": "lobby"}, "lobby"), ("", {"group": "entrance"}, "group entrance"), ("", {}, "site")],
+)
+def test_where_an_alert_is_about(camera_id, labels, place):
+    assert place_of(replace(FEAR, camera_id=camera_id, labels=labels)) == place
 
 
 def test_evidence_that_is_no_number_and_text_that_could_hide_a_picture_stay_behind():
