@@ -717,6 +717,7 @@ class Life:
     def open(self, now: int, starts_at: int, zone: str, level: float | None) -> None:
         if self.watch.full(now):
             return
+        level = level or 0.0
         self.alarm = Alarm(self.rule.id, zone, starts_at, self.rule.severity, samples=1, last=level, highest=level)
         if self.rule.sequence:
             self.alarm.coverage = None
@@ -988,10 +989,8 @@ class World:
 
     def see(self, ts: int, record: Observation, most: int) -> None:
         self.times.setdefault(record.camera_id, []).append(ts)
-        self.shown[record.camera_id] = (
-            ts,
-            sorted(record.faces, key=lambda face: (face.first_ts, face.track_id))[:most],
-        )
+        oldest = sorted(record.faces, key=lambda face: (face.first_ts, face.track_id))[:most]
+        self.shown[record.camera_id] = (ts, [face for face in record.faces if face in oldest])
 
     def fps(self, camera: str, now: int) -> int:
         times = self.times[camera]
@@ -1014,6 +1013,8 @@ class Watch:
         self.view = View(rule, rules.signals, self.max_gap)
         self.keys: dict[object, Key] = {}
         self.limited: Alarm | None = None
+        self.notices: list[Alarm] = []
+        """What was said about too many alerts; nothing silences that."""
         self.coming: list[int] = []
         """Samples of a gap that are still to come, for an absence of frames."""
         self.inside_until = 0
@@ -1047,6 +1048,14 @@ class Watch:
             self.inside = inside
         if self.inside:
             self.pass_inside(to)
+
+    def finish(self, end: int) -> None:
+        """End of input: what is due still comes, and no time would end an absence of frames."""
+        self.pass_to(end)
+        life = self.key("").life if self.frames else None
+        if life and life.alarm:
+            life.end(end, "gap" if life.alarm.fired_at is None else "lost", phase=1)
+        self.pass_to(end + 3_600_000)
 
     def pass_inside(self, to: int) -> None:
         while self.coming and self.coming[0] <= to:
@@ -1168,12 +1177,13 @@ class Watch:
             return False
         if self.limited is None:
             self.limited = Alarm("rule-limited", "", now, Severity.WARNING, fired_at=now)
-            self.tell(Transition(self.limited, now, 1, "firing", "limit", Severity.WARNING))
+            self.limited.told.append(Transition(self.limited, now, 1, "firing", "limit", Severity.WARNING))
+            self.notices.append(self.limited)
         return True
 
     def has_room(self, ts: int, phase: int) -> None:
         if self.limited:
-            self.tell(Transition(self.limited, ts, phase, "resolved", "condition", Severity.WARNING))
+            self.limited.told.append(Transition(self.limited, ts, phase, "resolved", "condition", Severity.WARNING))
             self.limited.ended, self.limited = True, None
 
 
@@ -1213,11 +1223,15 @@ def evaluate(
                 watch.observe(ts, record)
     for order, watch in enumerate(watches):
         place[:] = 1 << 40, order
-        watch.pass_to(end + 3_600_000)
+        watch.finish(end)
     transitions = [transition for _, transition in sorted(told, key=lambda each: each[0])]
     silence(rules, transitions)
     alarms = {id(each.alarm): each.alarm for each in transitions}
-    return [History(partition, alarm.rule, alarm.zone, alarm.starts_at, _told(alarm)) for alarm in alarms.values()]
+    notices = [notice for watch in watches for notice in watch.notices]
+    return [
+        History(partition, alarm.rule, alarm.zone, alarm.starts_at, _told(alarm))
+        for alarm in [*alarms.values(), *notices]
+    ]
 
 
 def _told(alarm: Alarm) -> tuple[Told, ...]:
