@@ -133,7 +133,7 @@ class Shot:
 
 
 class Recording:
-    """A recording to read; `open_recording` makes one. `damaged` counts lines that could not be read so far."""
+    """A recording to read; `open_recording` makes one. `damaged` counts what could not be read so far."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -167,7 +167,8 @@ class Recording:
     def _records_of(self, camera_id: str) -> Iterator[Record]:
         for file in self.files():
             if file.camera_id == camera_id:
-                yield from read_records(self.folder / file.name, damage=self._damage)
+                damage = self._damage if file.closed_at is not None else _expected
+                yield from read_records(self.folder / file.name, damage=damage)
 
     def _damage(self, path: Path, what: str) -> None:
         self.damaged += 1
@@ -196,7 +197,7 @@ def closed(folder: Path, file: RecordedFile) -> RecordedFile:
         return file
     records: list[Record | Shot] = []
     if file.kind == "observations":
-        records += read_records(path, damage=lambda _path, _what: None)
+        records += read_records(path, damage=_expected)
     else:
         records += read_shots(path.with_suffix(".jsonl"))
     times = [time_of(record) for record in records]
@@ -240,6 +241,11 @@ def read_shots(path: Path) -> Iterator[Shot]:
                 yield decode(line, Shot)
     except (OSError, DecodeError) as error:
         log.warning("recording file=%s: it ends early: %s", path, error)
+
+
+def _expected(path: Path, what: str) -> None:
+    """A file that is being written has no end yet."""
+    log.info("recording file=%s: %s; it is being written, or was when mien ended", path, what)
 
 
 def _opened(path: Path) -> BinaryIO:
