@@ -123,6 +123,24 @@ READINGS = (
         (),
         lambda status: [((), not status.store_error)],
     ),
+    Reading(
+        "mien_rules_info",
+        "Always 1; the version is that of the rules in force.",
+        ("version",),
+        lambda status: [((status.rules.version,), 1)],
+    ),
+    Reading(
+        "mien_rules_up",
+        "0 while what the rules file holds now is refused, and older rules go on.",
+        (),
+        lambda status: [((), not status.rules.error)],
+    ),
+    Reading(
+        "mien_rules_reload_total",
+        "Changes of the rules while running, by result.",
+        ("result",),
+        lambda status: [(("applied",), status.rules.reloads), (("refused",), status.rules.refused)],
+    ),
     Reading("mien_uptime_seconds", "Time since the start.", (), lambda status: [((), status.uptime_s)]),
 )
 """The metrics that are read from the status."""
@@ -149,6 +167,12 @@ class Metrics:
             ["rule", "status", "severity"],
             registry=self.registry,
         )
+        self._silenced = Counter(
+            "mien_alerts_silenced_total",
+            "Alert transitions that were recorded and not sent, by rule and cause.",
+            ["rule", "cause"],
+            registry=self.registry,
+        )
         self._latency = Histogram(
             "mien_alert_latency_seconds",
             "From the frame that made a rule fire, so beyond its `for`, to the alert in the store.",
@@ -166,6 +190,8 @@ class Metrics:
     def count_alert(self, alert: Alert) -> None:
         """Count one transition, and how late it is where it fires and its time is a wall clock's."""
         self._alerts.labels(alert.rule, alert.status, alert.severity).inc()
+        if alert.silenced_by:
+            self._silenced.labels(alert.rule, alert.silenced_by.partition(":")[0]).inc()
         late = self._clock() - alert.ts
         if alert.status is AlertStatus.FIRING and late < LONGEST_LATENCY_S:
             self._latency.observe(max(late, 0.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
@@ -15,11 +15,13 @@ from rich.text import Text
 
 from connectors.sink import NOTIFIED
 from connectors.stdout import StdoutSettings
+from connectors.wire import place_of
 from operators.records import UNKNOWN, Alert, Severity
 from operators.records import Status as AlertStatus
+from operators.rules import Rule
 from operators.units import format_duration
 from pipeline.config import Settings
-from pipeline.status import CameraStatus, Status
+from pipeline.status import CameraStatus, RulesStatus, Status
 
 __all__ = ["View", "explain", "restore_terminal", "screen", "stdout_is_taken", "summary"]
 
@@ -63,12 +65,11 @@ class View:
 
     def __init__(self, settings: Settings, *, plain: bool = False, console: Console | None = None) -> None:
         console = console or Console(stderr=stdout_is_taken(settings))
-        rules = [f"{rule.id} ({rule.severity}, for {format_duration(rule.for_)})" for rule in settings.rules]
         self._show: _Shows
         if plain or not console.is_terminal:
             self._show = _Lines(console, settings.purpose)
         else:
-            self._show = _Screen(console, settings.purpose, rules)
+            self._show = _Screen(console, settings.purpose)
 
     def __enter__(self) -> View:
         self._show.start()
@@ -93,8 +94,8 @@ class _Shows(Protocol):
 class _Screen:
     """The whole terminal, given back as it was at the end."""
 
-    def __init__(self, console: Console, purpose: str, rules: Sequence[str]) -> None:
-        self._console, self._purpose, self._rules = console, purpose, rules
+    def __init__(self, console: Console, purpose: str) -> None:
+        self._console, self._purpose = console, purpose
         self._live = Live(console=console, screen=True, auto_refresh=False)
 
     def start(self) -> None:
@@ -104,7 +105,7 @@ class _Screen:
         self._live.stop()
 
     def update(self, status: Status) -> None:
-        picture = screen(status, purpose=self._purpose, rules=self._rules, height=self._console.height)
+        picture = screen(status, purpose=self._purpose, height=self._console.height)
         self._live.update(picture, refresh=True)
 
 
@@ -115,6 +116,7 @@ class _Lines:
         self._console, self._purpose = console, purpose
         self._states: dict[str, tuple[str, str, str]] = {}
         self._alerts: frozenset[str] = frozenset()
+        self._rules: RulesStatus | None = None
         self._due_s = LINES_EVERY_S
 
     def start(self) -> None:
@@ -133,6 +135,8 @@ class _Lines:
             if self._states.get(camera.camera_id) != state:
                 self._states[camera.camera_id] = state
                 yield _state_line(camera)
+        yield from _rules_lines(self._rules, status.rules)
+        self._rules = status.rules
         yield from (_alert_line(alert) for alert in status.alerts if alert.transition_id not in self._alerts)
         self._alerts = frozenset(alert.transition_id for alert in status.alerts)
         if status.uptime_s >= self._due_s:
@@ -143,7 +147,7 @@ class _Lines:
         self._console.print(_clean(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def screen(status: Status, *, purpose: str, rules: Sequence[str] = (), height: int = 24) -> RenderableType:
+def screen(status: Status, *, purpose: str, height: int = 24) -> RenderableType:
     """The terminal's picture of `status` in at most `height` lines; what doesn't fit is said to be left out."""
     room = height - FIXED_LINES
     cameras = status.cameras if len(status.cameras) <= room - 2 else status.cameras[: max(room - 3, 1)]
@@ -156,7 +160,7 @@ def screen(status: Status, *, purpose: str, rules: Sequence[str] = (), height: i
     space = [_line()] if room - max(len(alerts), 1) >= SPACES else []
     return Group(
         _line(f"mien: {purpose}", "bold"),
-        _line(f"rules: {', '.join(rules) or 'none'}", "dim"),
+        _line(f"rules: {', '.join(map(_rule, status.rules.rules)) or 'none'}", "dim"),
         _camera_table(cameras),
         *(*more, *space, *map(_line, sentences), *space),
         _line(f"alerts, newest first ({status.firing} firing)", "bold"),
@@ -173,9 +177,11 @@ def explain(status: Status) -> Iterator[str]:
     yield from map(_trouble, troubled)
     if status.store_error:
         yield f"alerts are only held in memory: {status.store_error}"
+    if status.rules.error:
+        yield f"changed rules are refused, the old ones go on: {_beginning(status.rules.error)}"
     yield from (f"{sink.name} doesn't take alerts: {sink.error}" for sink in status.sinks if sink.error)
     yield from (
-        f"{alert.rule} on {alert.camera_id} is pending: it has not lasted long enough yet" for alert in _pending(status)
+        f"{alert.rule} on {place_of(alert)} is pending: it has not lasted long enough yet" for alert in _pending(status)
     )
     for camera in seeing:
         yield from _sights(camera)
@@ -206,7 +212,9 @@ def summary(status: Status) -> str:
         f"  {camera.camera_id}: {camera.frames} frames in, {camera.analysed} analysed, dropped: {_drops(camera)}"
         for camera in status.cameras
     ]
-    lines.append(f"latest alerts: {fired} fired, {resolved} resolved, {status.firing} firing at the end")
+    silenced = len({alert.alert_id for alert in status.alerts if alert.silenced_by})
+    counts = f"{fired} fired, {resolved} resolved, {status.firing} firing at the end"
+    lines.append(f"latest alerts: {counts}" + (f", {silenced} silenced" if silenced else ""))
     lines += [f"  {_clock(alert.ts)} {_alert_line(alert)}" for alert in status.alerts if alert.status in NOTIFIED]
     lines += [f"  {sink.name}: {sink.waiting} not delivered yet: {sink.error}" for sink in status.sinks if sink.waiting]
     lines.append(f"store: {status.store or 'none'}")
@@ -246,9 +254,10 @@ def _alert_table(alerts: Iterable[Alert]) -> RenderableType:
         table.add_row(
             _clock(alert.ts),
             Text(alert.severity, SEVERITY_STYLES[alert.severity]),
-            f"{alert.rule} {alert.camera_id}",
+            f"{alert.rule} {place_of(alert)}",
             Text(alert.status, "bold" if alert.status is AlertStatus.FIRING else "green"),
             Text(_clean(_said(alert)), no_wrap=True, overflow="ellipsis"),
+            style="dim" if alert.silenced_by else "",
         )
     return table if table.row_count else _line("none yet", "dim")
 
@@ -292,16 +301,36 @@ def _camera_line(camera: CameraStatus) -> str:
     return f"camera={camera.camera_id} state={camera.state!r} {rates} {seen}"
 
 
+def _rules_lines(before: RulesStatus | None, now: RulesStatus) -> Iterator[str]:
+    """What changed about the rules since the last line."""
+    if before is not None and now.reloads != before.reloads:
+        yield f"rules applied version={now.version} {', '.join(map(_rule, now.rules)) or 'none'}"
+    if now.error and (before is None or now.error != before.error):
+        yield f"rules refused, the old ones go on: {_beginning(now.error)}"
+
+
+def _rule(rule: Rule) -> str:
+    lasting = f", for {format_duration(rule.for_)}" if rule.for_ else ""
+    return f"{rule.id} ({rule.severity}{lasting})"
+
+
+def _beginning(complaint: str) -> str:
+    """Its first line: the log has it in full."""
+    first, *others = complaint.splitlines()
+    return f"{first} (the log says more)" if others else first
+
+
 def _alert_line(alert: Alert) -> str:
-    return f"alert {alert.status} {alert.severity} rule={alert.rule} camera={alert.camera_id} {_said(alert)}".rstrip()
+    place = f"camera={alert.camera_id}" if alert.camera_id else place_of(alert).replace(" ", "=")
+    return f"alert {alert.status} {alert.severity} rule={alert.rule} {place} {_said(alert)}".rstrip()
 
 
 def _said(alert: Alert) -> str:
-    """The rule's own words while it fires; why it ended after that."""
+    """What silences it; the rule's own words while it fires; why it ended after that."""
     words = alert.annotations.get("summary", "")
-    return (
-        words if alert.status is AlertStatus.FIRING and words else f"{alert.reason}: {words}" if words else alert.reason
-    )
+    firing = alert.status is AlertStatus.FIRING
+    said = words if firing and words else f"{alert.reason}: {words}" if words else alert.reason
+    return f"not sent, {alert.silenced_by}: {said}" if alert.silenced_by else said
 
 
 def _faces(camera: CameraStatus) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from operators.errors import ConfigError
 from operators.records import Alert, Scope, Severity
 from operators.records import Status as AlertStatus
 from pipeline.metrics import Metrics
-from pipeline.status import CameraStatus, SinkStatus, Status
+from pipeline.status import CameraStatus, RulesStatus, SinkStatus, Status
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 NOON = 1_763_726_400.0
@@ -34,6 +35,7 @@ STATUS = Status(
     ),
     firing=3,
     sinks=(SinkStatus("hook", 4, "refused"), SinkStatus("file", 0)),
+    rules=RulesStatus("5f1d0c7be2a9", reloads=2, refused=1, error="mien.yaml:3:1: rules: missing"),
 )
 
 Scrape = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -74,6 +76,10 @@ def alert(status: AlertStatus = AlertStatus.FIRING, *, ts: float = NOON) -> Aler
         ("mien_sink_up", {"sink": "hook"}, 0),
         ("mien_sink_up", {"sink": "file"}, 1),
         ("mien_uptime_seconds", {}, 12),
+        ("mien_rules_info", {"version": "5f1d0c7be2a9"}, 1),
+        ("mien_rules_up", {}, 0),
+        ("mien_rules_reload_total", {"result": "applied"}, 2),
+        ("mien_rules_reload_total", {"result": "refused"}, 1),
     ],
 )
 def test_a_scrape_shows_the_status(name: str, labels: dict[str, str], expected: float | None) -> None:
@@ -89,11 +95,13 @@ def test_what_is_recorded_is_scraped() -> None:
     metrics.observe_stage("detect", 0.04)
     metrics.count_alert(alert())
     metrics.count_alert(alert(AlertStatus.RESOLVED))
+    metrics.count_alert(replace(alert(), status=AlertStatus.RESOLVED, silenced_by="muted:night"))
     found = scrape(metrics)
     assert value(found, "mien_stage_seconds_count", stage="detect") == 2
     assert value(found, "mien_stage_seconds_sum", stage="detect") == pytest.approx(0.06)
     assert value(found, "mien_alerts_total", rule="fear", status="firing", severity="warning") == 1
-    assert value(found, "mien_alerts_total", rule="fear", status="resolved", severity="warning") == 1
+    assert value(found, "mien_alerts_total", rule="fear", status="resolved", severity="warning") == 2
+    assert value(found, "mien_alerts_silenced_total", rule="fear", cause="muted") == 1
     assert value(found, "mien_alert_latency_seconds_count") == 1
     assert value(found, "mien_alert_latency_seconds_sum") == pytest.approx(0.3)
     assert any(name == "mien_build_info" and ("provider", "cuda") in labels for name, labels in found)
@@ -169,5 +177,6 @@ def test_no_label_names_a_face() -> None:
         "severity",
         "le",
         "version",
+        "result",
         "provider",
     }

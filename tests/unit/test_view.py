@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -9,13 +10,20 @@ from rich.console import Console
 from connectors.stdout import StdoutSettings
 from operators.records import UNKNOWN, Alert, Scope, Severity
 from operators.records import Status as AlertStatus
+from operators.rules import Predicate, Rule
 from pipeline.config import Settings, load_settings
-from pipeline.status import CameraStatus, SinkStatus, Status
+from pipeline.status import CameraStatus, RulesStatus, SinkStatus, Status
 from pipeline.view import View, explain, screen, summary
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 DEMO = Path(__file__).parent.parent.parent / "pipeline" / "demo.yaml"
-RULES = ("happiness-3s (notice, for 3s)", "fear-3s (warning, for 3s)")
+RULES = RulesStatus(
+    "5f1d0c7be2a9",
+    (
+        Rule(id="happiness-3s", severity=Severity.NOTICE, when=Predicate(prob="happiness", enter=0.6), for_=3.0),
+        Rule(id="fear-3s", when=Predicate(prob="fear", enter=0.6), for_=3.0),
+    ),
+)
 NOON = 1_763_726_400.0
 
 
@@ -61,12 +69,13 @@ BUSY = Status(
     firing=1,
     sinks=(SinkStatus("hook", 3, "connection refused"),),
     store="/var/lib/mien/mien.sqlite",
+    rules=RULES,
 )
 
 
 def drawn(status: Status, *, width: int = 80, height: int = 24) -> str:
     console = Console(record=True, width=width, height=height, file=StringIO(), color_system="truecolor")
-    console.print(screen(status, purpose="Who watches what", rules=RULES, height=height))
+    console.print(screen(status, purpose="Who watches what", height=height))
     return "\n".join(line.rstrip() for line in console.export_text().splitlines()) + "\n"
 
 
@@ -79,8 +88,8 @@ def settings() -> Settings:
     ("name", "status"),
     [
         ("busy", BUSY),
-        ("start", Status(0.0, (CameraStatus("smile", "connecting"),), store="mien.sqlite")),
-        ("empty", Status(5.0, (CameraStatus("smile", "live"),))),
+        ("start", Status(0.0, (CameraStatus("smile", "connecting"),), store="mien.sqlite", rules=RULES)),
+        ("empty", Status(5.0, (CameraStatus("smile", "live"),), rules=RULES)),
     ],
 )
 def test_the_screen_is_as_it_was(name: str, status: Status) -> None:
@@ -122,6 +131,40 @@ def test_a_store_that_cannot_be_written_is_explained() -> None:
     assert sentences[0] == "alerts are only held in memory: the disk is full"
 
 
+def test_refused_rules_are_explained_in_one_line() -> None:
+    wrong = RulesStatus(error="mien.yaml:3:1: rules[0].for: expected a duration\nmien.yaml:4:1: unknown key")
+    sentences = list(explain(Status(1.0, (LIVE,), rules=wrong)))
+    assert sentences[0] == (
+        "changed rules are refused, the old ones go on: mien.yaml:3:1: rules[0].for: expected a duration "
+        "(the log says more)"
+    )
+
+
+GROUP = {"camera_id": "", "scope": Scope.GROUP, "labels": {"group": "entrance"}}
+
+
+def test_a_group_and_the_site_have_names() -> None:
+    site = alert(AlertStatus.FIRING, 2, camera_id="", scope=Scope.SITE, annotations={})
+    text = drawn(Status(1.0, (LIVE,), alerts=(alert(AlertStatus.FIRING, **GROUP), site)), width=100)
+    assert "happiness-3s group entrance" in text
+    assert "happiness-3s site " in text
+    pending = alert(AlertStatus.PENDING, **GROUP)
+    assert any(
+        said.startswith("happiness-3s on group entrance is pending")
+        for said in explain(Status(1.0, (LIVE,), alerts=(pending,)))
+    )
+
+
+def test_what_is_silenced_is_dim_and_says_why() -> None:
+    silenced = alert(AlertStatus.FIRING, silenced_by="inhibited:camera-down")
+    console = Console(record=True, width=120, height=24, file=StringIO(), color_system="truecolor", force_terminal=True)
+    console.print(screen(Status(1.0, (LIVE,), alerts=(silenced,)), purpose="Who watches what"))
+    (line,) = [line for line in console.export_text(styles=True).splitlines() if "inhibited" in line]
+    assert "\x1b[2m" in line
+    assert "not sent, inhibited:camera-down: happiness for 3s" in line
+    assert "1 fired, 0 resolved, 0 firing at the end, 1 silenced" in summary(Status(1.0, (), alerts=(silenced,)))
+
+
 def test_an_empty_room_is_explained() -> None:
     assert list(explain(Status(1.0, (CameraStatus("smile", "live"),)))) == ["nobody is in sight of any camera"]
 
@@ -150,6 +193,29 @@ def test_plain_lines_tell_changes_once_and_cameras_every_ten_seconds(settings: S
         "+10.1s camera=smile state='live' fps_in=12.0 fps_read=7.9 faces='2 happiness, unknown' age=0.1s "
         "drops='12 overload'",
     ]
+
+
+def test_plain_lines_tell_changed_rules_once(settings: Settings) -> None:
+    out = StringIO()
+    refused = replace(RULES, refused=1, error="mien.yaml:3:1: rules: missing")
+    applied = replace(RULES, refused=1, reloads=1, rules=RULES.rules[:1])
+    with View(settings, console=Console(file=out)) as view:
+        for seconds, rules in enumerate((RULES, refused, refused, applied, applied)):
+            view.update(Status(seconds, (), rules=rules))
+    assert out.getvalue().splitlines()[1:] == [
+        "+1.0s rules refused, the old ones go on: mien.yaml:3:1: rules: missing",
+        "+3.0s rules applied version=5f1d0c7be2a9 happiness-3s (notice, for 3s)",
+    ]
+
+
+def test_plain_lines_name_groups_the_site_and_silence(settings: Settings) -> None:
+    out = StringIO()
+    site = alert(AlertStatus.FIRING, 2, camera_id="", scope=Scope.SITE, silenced_by="muted:night")
+    with View(settings, console=Console(file=out)) as view:
+        view.update(Status(1.0, (), alerts=(alert(AlertStatus.FIRING, **GROUP), site)))
+    first, second = out.getvalue().splitlines()[1:]
+    assert "rule=happiness-3s group=entrance happiness for 3s" in first
+    assert "rule=happiness-3s site not sent, muted:night: happiness for 3s" in second
 
 
 def test_words_leave_standard_output_to_a_program_that_reads_alerts(
