@@ -7,7 +7,7 @@ before what it inhibits, so that within one millisecond nobody is told what anot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from operators.records import FaceTrack, Gap, Observation, Scope, TrackEventKind
 from operators.rules.condition import Now, Value
@@ -71,14 +71,19 @@ class Partition:
         told = len(journal.alerts)
         for event in observation.events:
             if event.kind is TrackEventKind.MERGED and event.into is not None:
-                self._merge(state, event.track_id, event.into, ts=ts, journal=journal)
+                old, into = event.track_id, event.into
+                if self.wide:
+                    old, into = _anywhere(camera, old), _anywhere(camera, into)
+                self._merge(state, old, into, ts=ts, journal=journal)
         faces = observation.faces
         if len(faces) > self.max_tracks:
             state.limited += len(faces) - self.max_tracks
             faces = tuple(sorted(faces, key=_age)[: self.max_tracks])
         fps = self._cadence(state, camera, ts) if self.counts_frames else 0
         if self.wide:
-            state.seen[camera] = Seen(ts, faces)
+            state.seen[camera] = Seen(
+                ts, tuple(replace(face, track_id=_anywhere(camera, face.track_id)) for face in faces)
+            )
         now, books = Now(ts, fps), state.books
         for line in self.lines:
             if line.hours is None or line.hours.span(ts)[0]:
@@ -274,6 +279,11 @@ def _merge_members(slot: Slot, track_id: str, into: str) -> None:
     latest = max(old, new, key=lambda member: member.read_at)
     new.leaves, new.read_at, new.value = latest.leaves, latest.read_at, latest.value
     new.true_at = max(old.true_at, new.true_at)
+
+
+def _anywhere(camera: str, track_id: str) -> str:
+    """A track's name among those of several cameras: by itself it means nothing outside its stream."""
+    return f"{camera}/{track_id}"
 
 
 def _age(face: FaceTrack) -> tuple[float, str]:

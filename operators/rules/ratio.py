@@ -87,4 +87,4 @@ class MostlyTrue:
     def _ratio(self, slot: Slot) -> float:
         true_ms = sum(bucket.true_ms for bucket in slot.buckets)
         known_ms = true_ms + sum(bucket.false_ms for bucket in slot.buckets)
-        return true_ms / known_ms if known_ms else 1.0
+        return true_ms / known_ms if known_ms else 0.0

@@ -236,6 +236,8 @@ class Rule:
             raise self._error(f"a scope of zone, camera, group or site beside {self.condition}: one face is no crowd")
         if self.absence and self.absence.of == "frames" and self.scope is not Scope.CAMERA:
             raise self._error("scope: camera beside absence of frames")
+        if self.scope is Scope.GROUP and self.where.zones:
+            raise self._error("no where.zones with scope: group; name the zones in the group itself")
         if self.scope in (Scope.GROUP, Scope.SITE) and self.where.cameras:
             raise self._error(f"no where.cameras with scope: {self.scope}")
 
