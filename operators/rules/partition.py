@@ -69,12 +69,8 @@ class Partition:
         state.last[camera] = ts
         state.clock = max(state.clock, ts)
         told = len(journal.alerts)
-        for event in observation.events:
-            if event.kind is TrackEventKind.MERGED and event.into is not None:
-                old, into = event.track_id, event.into
-                if self.wide:
-                    old, into = _anywhere(camera, old), _anywhere(camera, into)
-                self._merge(state, old, into, ts=ts, journal=journal)
+        if observation.events:
+            self._merge_tracks(state, observation, ts, journal)
         faces = observation.faces
         if len(faces) > self.max_tracks:
             state.limited += len(faces) - self.max_tracks
@@ -195,6 +191,15 @@ class Partition:
         while times[0] <= ts - CADENCE_MS:
             del times[0]
         return len(times)
+
+    def _merge_tracks(self, state: EvaluatorState, observation: Observation, ts: int, journal: Journal) -> None:
+        camera = observation.camera_id
+        for event in observation.events:
+            if event.kind is TrackEventKind.MERGED and event.into is not None:
+                old, into = event.track_id, event.into
+                if self.wide:
+                    old, into = _anywhere(camera, old), _anywhere(camera, into)
+                self._merge(state, old, into, ts=ts, journal=journal)
 
     def _merge(self, state: EvaluatorState, track_id: str, into: str, *, ts: int, journal: Journal) -> None:
         for line in self.lines:
