@@ -1103,7 +1103,7 @@ class Watch:
         life = self.key("").life
         life.pass_to(ts)
         since = life.alarm.starts_at if life.alarm else ts
-        life.sample(ts, not there, (ts - since) / 1000)
+        life.sample(ts, not there, 0.0 if there else (ts - since) / 1000)
 
     def observe(self, ts: int, record: Observation) -> None:
         self.pass_to(ts)

@@ -458,7 +458,8 @@ def rules(draw: st.DrawFn, kind: str, name: str) -> Rule:
     fields = {**draw(st.fixed_dictionaries(lives())), **draw(conditions(kind))}
     many = scope in (Scope.GROUP, Scope.SITE)
     cameras = () if many else draw(st.sampled_from([(), (), ("east",)]))
-    where = Where(cameras, draw(st.sampled_from([(), (), ("desk",), ("door", "desk")])))
+    zones = () if scope is Scope.GROUP else draw(st.sampled_from([(), (), ("desk",), ("door", "desk")]))
+    where = Where(cameras, zones)
     return Rule(
         name,
         scope=scope,
