@@ -182,6 +182,8 @@ def _inhibitors(rules: Sequence[Rule]) -> dict[str, list[str]]:
 
 
 def _inhibited(rule: Rule, rules: Sequence[Rule]) -> tuple[str, ...]:
+    if not rule.inhibit:
+        return ()
     level = inhibition_level(rule)
     others = [other for other in rules if other.id != rule.id and inhibition_level(other) == level]
     named = {name for inhibit in rule.inhibit for name in inhibit.rules}
