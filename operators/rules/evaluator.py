@@ -131,7 +131,7 @@ class RuleEvaluator:
         cameras = self._cameras(name)
         watched = [self.cameras[camera] for camera in cameras if camera in self.cameras]
         plans = [
-            plan_rule(rule, self.ruleset, partition=name, watched=watched)
+            plan_rule(rule, self.ruleset, partition=name, watched=watched, config=self._config)
             for rule in self._rules
             if _belongs(rule, name)
         ]

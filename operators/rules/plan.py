@@ -91,8 +91,10 @@ class Plan:
                 return ""
 
 
-def plan_rule(rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence[Watched] = ()) -> Plan:
-    """Make `rule` ready for a partition of these cameras."""
+def plan_rule(
+    rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence[Watched] = (), config: str = ""
+) -> Plan:
+    """Make `rule` ready for a partition of these cameras; `config` is the set's version, where it is known."""
     interval = max((camera.interval for camera in watched), default=0.0)
     max_gap = milliseconds(max(3 * interval, 0.5) if rule.max_gap is None else rule.max_gap)
     frames = rule.absence is not None and rule.absence.of == "frames"
@@ -103,7 +105,7 @@ def plan_rule(rule: Rule, ruleset: RuleSet, *, partition: str, watched: Sequence
     return Plan(
         rule=rule,
         version=rule_version(rule, ruleset),
-        config=ruleset.version,
+        config=config or ruleset.version,
         partition=partition,
         labels=_labels(rule, partition),
         cameras=group.cameras if group else rule.where.cameras,
