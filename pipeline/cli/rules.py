@@ -111,7 +111,7 @@ def run_tests(
     console = Console(highlight=False, soft_wrap=True)
     outcomes = [(path, tests, _try(console, path, tests, only=only, verbose=verbose)) for path, tests in loaded]
     if junit is not None:
-        junit.write_bytes(to_junit(outcomes))
+        _write(junit, to_junit(outcomes))
     trials = [trial for _, _, found in outcomes for trial in found]
     if not trials:
         typer.echo(f'no test has "{only}" in its name', err=True)
@@ -193,6 +193,15 @@ def _show(lines: Sequence[str]) -> None:
     from rich.console import Console
 
     _print(Console(highlight=False, soft_wrap=True), lines, indent=0)
+
+
+def _write(path: Path, data: bytes) -> None:
+    from operators.errors import MienError
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MienError(f"can't write {path}: {error.strerror}") from error
 
 
 def _try(console: Console, path: Path, tests: RuleTestFile, *, only: str, verbose: bool) -> list[Trial]:
