@@ -10,6 +10,7 @@ from operators.rules.plan import Plan
 from operators.rules.pulse import Pulses
 from operators.rules.ratio import MostlyTrue
 from operators.rules.reading import Reader
+from operators.rules.sequence import Steps
 from operators.rules.sustained import Sustained
 
 __all__ = ["compile_condition"]
@@ -22,6 +23,8 @@ def compile_condition(plan: Plan) -> Condition:
         return NoFaces(plan, rule.absence) if rule.absence.of == "faces" else NoFrames(plan)
     if rule.count and rule.count.of == "tracks":
         return CountTracks.of(plan, rule.count)
+    if rule.sequence:
+        return Steps.of(plan)
     if plan.reader is None:
         raise NotImplementedError(rule.condition)
     return _of_signal(plan, plan.reader)

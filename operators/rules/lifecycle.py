@@ -249,6 +249,7 @@ def _open(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Bo
         total=level,
         peak=level,
         latest=level,
+        covered_ms=ts - starts_at,
     )
     if reading.face is not None:
         alarm.xyxy, alarm.source_px = reading.face.xyxy, reading.face.source_px
@@ -280,7 +281,9 @@ def _progress(line: Line, slot: Slot, alarm: Alarm, *, ts: int, book: Book, jour
         return False
     if ts < slot.quiet_until:
         alarm.suppressed = True
-        return False
+        if line.plan.rule.sequence:
+            end(line, slot, reason="cooldown", ts=ts, book=book, journal=journal)  # it is complete: no time to wait
+        return slot.alarm is None
     alarm.fired_at, alarm.suppressed = ts, False
     alarm.severity = _severity(line.plan, alarm)
     _notify(line, slot, alarm, reason="condition", ts=ts, journal=journal)
