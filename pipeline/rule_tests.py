@@ -22,6 +22,7 @@ from operators.units import Seconds, format_duration
 from pipeline.complaints import Complaint, complaints, dotted, nearest
 from pipeline.config import load_rules
 from pipeline.schema import tidy
+from pipeline.sources import TESTS
 from pipeline.trace_notation import CameraTrace, TraceError, length_ms, records
 from pipeline.yaml_source import Document, Location, read_yaml
 
@@ -171,7 +172,7 @@ class _Written(BaseModel):
     version: Literal[1] = 1
     """Version of this file's format."""
     rules: str
-    """Path of the rules file, or of a whole configuration, beside this file."""
+    """Path of the rules file, or of a whole configuration, beside this file; or the rules themselves."""
     tests: tuple[RuleTest, ...]
     """The tests."""
 
@@ -184,8 +185,11 @@ def known_at(record: Record) -> float:
 def load_tests(path: Path) -> RuleTestFile:
     """Read and check a file of tests and the rules that it names; ConfigError lists every mistake with its place."""
     document = read_yaml(path)
+    data = dict(document.data)
+    if isinstance(data.get("rules"), list):  # rules with their tests in one file: the rules are read as such, below
+        data = {"rules": path.name} | {key: data[key] for key in ("version", TESTS) if key in data}
     try:
-        written = _Written(**document.data)
+        written = _Written(**data)
     except ValidationError as error:
         raise ConfigError(_report(document, complaints(error.errors(), _schema(), document.data))) from None
     rules_path = path.parent / written.rules

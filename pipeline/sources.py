@@ -24,6 +24,8 @@ _SECTIONS = ("signals", "groups", "schedules", "routing", "limits")
 """Sections that may stand in the configuration or in the rules file."""
 RULES_FILE = ("version", "defaults", "rules", *_SECTIONS)
 """The keys of a rules file."""
+TESTS = "tests"
+"""A rules file may hold its own tests, which only `mien rules test` reads."""
 _WHOLE = {"purpose", "cameras"}
 """Keys that a rules file can't have: a file with one of them is a whole configuration."""
 
@@ -149,7 +151,7 @@ def _rules_document(path: Path) -> Document:
     """A rules file, with the keys that one may have."""
     rules = read_yaml(path)
     for key in rules.data:
-        if key not in RULES_FILE:
+        if key not in (*RULES_FILE, TESTS):
             near = nearest(key, RULES_FILE) or f"; known here: {', '.join(RULES_FILE)}"
             raise ConfigError(rules.message((key,), f"unknown key{near}"))
     if rules.data.get("version", 1) != 1:

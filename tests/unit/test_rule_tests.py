@@ -8,6 +8,7 @@ import pytest
 
 from operators.errors import ConfigError
 from operators.records import Gap, Severity, Status
+from pipeline.config import load_rules
 from pipeline.rule_tests import load_tests, parse_instant
 
 RULES = """\
@@ -59,6 +60,20 @@ def test_a_file_of_tests_is_read_with_its_rules(write) -> None:
 def test_a_whole_configuration_may_be_tested(write) -> None:
     rules = RULES.replace("version: 1\n", "purpose: a test\ncameras: {cam-1: {url: 'scene://smile'}}\n")
     assert len(load_tests(write(GOOD, rules)).rules.rules) == 2
+
+
+def test_rules_may_have_their_tests_in_the_same_file(write) -> None:
+    inline = write(RULES + GOOD.partition("\n")[2])
+    loaded = load_tests(inline)
+    assert ([rule.id for rule in loaded.rules.rules], len(loaded.tests)) == (["fear", "joy"], 1)
+    assert load_rules(inline) == loaded.rules, "the tests are no part of the rules"
+    with pytest.raises(ConfigError, match='defualts: unknown key, did you mean "defaults"'):
+        load_tests(write("defualts: {}\n" + RULES + GOOD.partition("\n")[2]))
+
+
+def test_a_file_without_tests_says_so(write) -> None:
+    with pytest.raises(ConfigError, match=r"tests: missing; The tests\."):
+        load_tests(write(RULES))
 
 
 def test_cameras_have_rates_and_zones_of_their_own(write) -> None:
