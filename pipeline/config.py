@@ -172,12 +172,13 @@ def files_of(path: Path) -> tuple[Path, ...]:
     return (path, path.parent / named) if isinstance(named, str) else (path,)
 
 
-def load_rules(path: Path | str) -> RuleSet:
+def load_rules(path: Path | str, config: Path | None = None) -> RuleSet:
     """The rules of a rules file, or of a whole configuration, whose secrets need not exist here.
 
-    Raises ConfigError as `load_settings` does; a rules file alone knows no cameras, so their names are not checked.
+    With `config`, the rules file stands in the place of that configuration's own rules. Without, a rules file knows no
+    cameras, so their names are not checked. Raises ConfigError as `load_settings` does.
     """
-    settings, _ = _accept(_read(Path(path)), secrets=False)
+    settings, _ = _accept(_read(Path(path), config), secrets=False)
     return settings.rule_set
 
 
@@ -187,7 +188,7 @@ def rules_report(path: Path, config: Path | None = None) -> list[Finding]:
     With `config`, against the cameras of that configuration, in the place of its own rules.
     """
     try:
-        source = _read(path) if config is None else read_configuration(config, _outside(), rules=path)
+        source = _read(path, config)
         _, found = _examine(source, secrets=False)
     except ConfigError as error:
         return [Finding("error", str(error))]
@@ -282,8 +283,10 @@ def _outside() -> tuple[Variables, Variables]:
     )
 
 
-def _read(path: Path) -> Source:
-    """A whole configuration, or a rules file alone."""
+def _read(path: Path, config: Path | None) -> Source:
+    """A whole configuration, or a rules file: alone, or in the place of a configuration's own rules."""
+    if config is not None:
+        return read_configuration(config, _outside(), rules=path)
     return read_configuration(path, _outside()) if is_configuration(path) else read_rules(path)
 
 

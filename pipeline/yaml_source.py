@@ -63,7 +63,7 @@ class Document:
         node: Any = self.tree
         found = _TOP
         for step in location:
-            if isinstance(node, CommentedMap) and step in node.lc.data:
+            if isinstance(node, CommentedMap) and step in _marks(node):
                 found = _position(node.lc.key(step))
             elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
                 found = _position(node.lc.item(step))
@@ -76,7 +76,7 @@ class Document:
         """Where the value at `location` begins, or its key where the value is on another line."""
         key = self.key_position(location)
         parent = lookup(self.tree, location[:-1])
-        if isinstance(parent, CommentedMap) and location[-1] in parent.lc.data:
+        if isinstance(parent, CommentedMap) and location[-1] in _marks(parent):
             value = _position(parent.lc.value(location[-1]))
             return value if value[0] == key[0] else key
         return key
@@ -163,7 +163,7 @@ def _plain(node: Value, path: Path, position: Position) -> Value:
         line, column = position
         raise ConfigError(f"{path}:{line}:{column}: tags are not supported; text that begins with ! must be in quotes")
     if isinstance(node, CommentedMap):
-        at = node.lc.data
+        at = _marks(node)
         for key in node:
             if not isinstance(key, str):
                 line, column = _position(at[key][:2]) if key in at else position
@@ -177,6 +177,11 @@ def _plain(node: Value, path: Path, position: Position) -> Value:
         if isinstance(node, kind):
             return kind(node)
     return node
+
+
+def _marks(node: CommentedMap) -> dict[object, Sequence[int]]:
+    """Where each key and its value stand; not of keys that come from elsewhere (`<<: *other`)."""
+    return node.lc.data or {}
 
 
 def _position(zero_based: Sequence[int]) -> Position:

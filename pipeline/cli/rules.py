@@ -45,7 +45,7 @@ def check(
         typer.echo(finding.text, err=True)
     if any(finding.severity == "error" for finding in findings):
         raise typer.Exit(MISCONFIGURED)
-    count = len(load_rules(file).rules)
+    count = len(load_rules(file, config).rules)
     typer.echo(f"{file}: ok, {count} rule{'' if count == 1 else 's'}")
 
 

@@ -256,6 +256,15 @@ def test_sections_that_rules_name_may_stand_in_either_file(load, tmp_path: Path)
     assert load("rules: rules.yaml\nsignals: {negative: {anger: 1}}\n").rule_set.signals == {"negative": {"anger": 1.0}}
 
 
+def test_a_rules_file_may_name_what_only_the_configuration_has(load, tmp_path: Path) -> None:
+    load("signals: {negative: {anger: 1}}\nrules:\n  - {id: own, when: fear >= 0.6}\n")
+    (tmp_path / "rules.yaml").write_text("rules:\n  - {id: upset, when: negative >= 0.6}\n")
+    assert [rule.id for rule in load_rules(tmp_path / "rules.yaml", tmp_path / "mien.yaml").rules] == ["upset"]
+    assert rules_report(tmp_path / "rules.yaml", tmp_path / "mien.yaml") == []
+    with pytest.raises(ConfigError, match='"negative" is no expression'):
+        load_rules(tmp_path / "rules.yaml")
+
+
 def test_rules_are_read_without_the_secrets_of_their_configuration(load, tmp_path: Path) -> None:
     rules = "rules:\n  - {id: fear, when: fear >= 0.6}\n"
     with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE is not set"):
