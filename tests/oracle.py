@@ -589,6 +589,8 @@ class Life:
         self.false_ms = 0
         self.alarm: Alarm | None = None
         self.quiet_until = 0
+        self.began = 0
+        """When the last episode began: no second one does in that ms, it would be taken for the same."""
         self.now = 0
 
     # what happens between samples
@@ -648,10 +650,14 @@ class Life:
             assert self.alarm
             self.alarm.notified_at = now
             self.tell(now, "firing", "repeat", phase=phase)
-        elif reason in AFTER_SAMPLES and phase == 0:
+        elif reason in AFTER_SAMPLES and phase == 0 and not self.dipped(now):
             self.end(now - 1, reason, phase=2)
         else:
             self.end(now, reason, phase=phase)
+
+    def dipped(self, now: int) -> bool:
+        """Whether it is a match that is given up with a run that was FALSE for too long."""
+        return bool(self.alarm and self.alarm.match and self.alarm.fired_at is None and self.alarm.match.dipped(now))
 
     # what a sample does
 
@@ -715,8 +721,9 @@ class Life:
         return known > 0 and sum(span for span, value in spans if value) / known >= self.rule.ratio.at_least
 
     def open(self, now: int, starts_at: int, zone: str, level: float | None) -> None:
-        if self.watch.full(now):
+        if starts_at == self.began or self.watch.full(now):
             return
+        self.began = starts_at
         level = level or 0.0
         self.alarm = Alarm(self.rule.id, zone, starts_at, self.rule.severity, samples=1, last=level, highest=level)
         if self.rule.sequence:
@@ -776,9 +783,12 @@ class Life:
         for life in open_[1:]:
             life.end(now, "merged", phase=1)
         self.alarm, old.alarm = (open_[0].alarm if open_ else None), None
+        if open_ and self.rule.sequence:
+            later = open_[0]
         self.held, self.read_at, self.settled = later.held, later.read_at, later.settled
         self.false_ms = later.false_ms
         self.quiet_until = max(self.quiet_until, old.quiet_until)
+        self.began = max(self.began, old.began)
 
 
 # --- sequences
@@ -829,12 +839,19 @@ class Step:
         run = self.run
         if run is None:
             return
-        until = min(ts, run.read_at + self.max_gap)
-        if run.held is False and until > run.settled:
-            run.false_ms += until - run.settled
-            run.settled = until
-        if (run.held is False and run.false_ms >= self.max_dip) or ts - run.read_at > self.max_gap:
+        if not self.lasts(run, ts):
             run.over, self.run = True, None
+        run.false_ms, run.settled = self.was_false(run, ts), ts
+
+    def lasts(self, run: Run, now: int) -> bool:
+        """Whether a run still goes on if no sample comes any more."""
+        dip = run.held is False and self.was_false(run, now) >= self.max_dip
+        return not dip and now - run.read_at <= self.max_gap
+
+    def was_false(self, run: Run, now: int) -> int:
+        """For how long in all it was FALSE since it was last TRUE."""
+        until = min(now, run.read_at + self.max_gap)
+        return run.false_ms + (max(0, until - run.settled) if run.held is False else 0)
 
 
 @dataclass(eq=False)
@@ -853,12 +870,20 @@ class Match:
         if now > self.starts_at + self.within:
             return True
         late = self.max_pause is not None and now > self.before.last_true + self.max_pause
-        return late and not self.under_way()
+        return late and not self.under_way(now)
 
-    def under_way(self) -> bool:
-        """Whether a run of the awaited step is open that began in time."""
-        run = self.steps[self.step].run
-        return run is not None and self.in_time(run)
+    def under_way(self, now: int) -> bool:
+        """Whether a run of the awaited step goes on that began in time."""
+        step = self.steps[self.step]
+        return step.run is not None and step.lasts(step.run, now) and self.in_time(step.run)
+
+    def dipped(self, now: int) -> bool:
+        """Whether this is the very ms in which the run that kept it alive was FALSE for too long."""
+        step = self.steps[self.step]
+        run = step.run
+        if run is None or run.held is not False or not self.in_time(run) or now > self.starts_at + self.within:
+            return False
+        return step.was_false(run, now - 1) < step.max_dip <= step.was_false(run, now)
 
     def in_time(self, run: Run) -> bool:
         return self.max_pause is None or run.opened_at - self.before.last_true <= self.max_pause
@@ -884,6 +909,8 @@ class Sequences:
             between = self.between.read(ts, faces.values())[0] if self.between else None
         self.first = self.first or Step(life, self.sequence.steps[0].for_)
         begun = self.first.read(ts, values[0])
+        if any(value is not None for value in values) and not (life.alarm and life.alarm.fired_at is not None):
+            life.read_at = ts
         if life.alarm and life.alarm.fired_at is not None:
             life.sample(ts, values[-1], None)
             return
@@ -977,6 +1004,15 @@ class Key:
         else:
             value, level = self.condition.read(ts, faces, complete=complete, active=life.alarm is not None)
             life.sample(ts, value, None if level == NOBODY else level, zone=zone)
+
+
+def owner_of_first(*keys: Key) -> Step | None:
+    """The first step's run, of the key whose match goes on when two become one."""
+    alarmed = [key for key in keys if key.life.alarm and isinstance(key.condition, Sequences)]
+    if not alarmed:
+        return None
+    earliest = min(alarmed, key=lambda key: key.life.alarm.starts_at)  # type: ignore[union-attr]
+    return earliest.condition.first if isinstance(earliest.condition, Sequences) else None
 
 
 @dataclass
@@ -1164,8 +1200,11 @@ class Watch:
             return
         gone, stays = self.keys.pop(old), self.key(into)
         read_at = stays.life.read_at
+        first = owner_of_first(gone, stays)
         if read_at is None or (life.read_at or 0) >= read_at:
             stays.condition = gone.condition
+        if isinstance(stays.condition, Sequences) and first:
+            stays.condition.first = first
         stays.life.take_over(gone.life, ts)
         stays.life.now = ts
 
