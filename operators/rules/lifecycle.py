@@ -165,8 +165,13 @@ def merge(line: Line, old: Slot, new: Slot | None, *, ts: int, book: Book, journ
     kept = max(old, new, key=lambda slot: slot.signal.at)
     if first.alarm is not None:
         kept.alarm, kept.match, kept.buckets = first.alarm, first.match, first.buckets
+        if line.plan.rule.sequence:
+            kept.signal = first.signal
     kept.read_at = max(old.read_at, new.read_at)
     kept.quiet_until = max(old.quiet_until, new.quiet_until)
+    wake, _, reason = _next(line, kept)
+    if wake <= ts and reason in ("condition", "dip"):
+        end(line, kept, reason=reason, ts=ts, book=book, journal=journal)  # the later track had been FALSE for long
     journal.settle(kept, _next(line, kept)[0])
     return kept
 
