@@ -79,6 +79,7 @@ class Settings(BaseSettings):
         frozen=True,
         use_attribute_docstrings=True,
         hide_input_in_errors=True,  # a rejected value may be a password
+        allow_inf_nan=False,
         validate_default=False,  # defaults are seconds, files write durations
         alias_generator=lambda name: name.removesuffix("_"),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from operators.records import Scope
 from operators.rules import EXPRESSIONS, Predicate, Rule, Schedule
+from operators.rules.change import CELLS, LEAST_SCALE
 from operators.units import format_duration
 from pipeline.complaints import Complaint
 from pipeline.yaml_source import Location
@@ -25,8 +26,6 @@ _MONDAY = 1767571200000
 """A Monday, 2026-01-05 00:00 UTC, in ms: schedules repeat weekly, so any week will do."""
 _DAY = 86_400_000
 _ASSUMED_FPS = 25.0
-_SCALE_FLOOR = 0.01
-"""The smallest standard deviation that a baseline reckons with; see `operators/rules/change.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +132,8 @@ def _shift(rule: Rule, view: View) -> Iterator[Complaint]:
     if change.absolute > high - low:
         text = f"{name} is from {low:g} to {high:g}: it never changes by {change.absolute:g}"
         yield Complaint(("change", "absolute"), text)
-    if change.zscore * _SCALE_FLOOR > high - low:
-        text = f"{name} is from {low:g} to {high:g}, and a deviation counts as {_SCALE_FLOOR:g} at least"
+    if change.zscore * LEAST_SCALE > high - low:
+        text = f"{name} is from {low:g} to {high:g}, and a deviation counts as {LEAST_SCALE:g} at least"
         yield Complaint(("change", "zscore"), f"{text}: it never changes by {change.zscore:g} of them")
     if not change.baseline.freeze_while_active and change.baseline.guard < rule.for_:
         text = f"{_time(change.baseline.guard)} is shorter than for ({_time(rule.for_)})"
@@ -237,10 +236,12 @@ def _baseline(rule: Rule, view: View) -> Iterator[Complaint]:
     if rule.change is None or rule.scope in {Scope.GROUP, Scope.SITE}:
         return
     baseline = rule.change.baseline
-    cell = baseline.over / 120
+    cell = baseline.over / CELLS
     most = min(baseline.over, baseline.over / view.interval * cell)
     if baseline.min_observed > most:
-        text = f"{view.slowest} gives {view.fps[view.slowest]:g} pictures per second, which count as {_time(most)} at most"
+        text = (
+            f"{view.slowest} gives {view.fps[view.slowest]:g} pictures per second, which count as {_time(most)} at most"
+        )
         yield Complaint(
             ("change", "baseline", "min_observed"),
             f"{text} in {_time(baseline.over)}, so this is never reached; lengthen over, or lower min_observed",
@@ -259,7 +260,7 @@ def state_bytes(rule: Rule, fps: float) -> int:
     if rule.sequence:
         numbers += 7 * (len(rule.sequence.steps) + 1)
     if rule.change:
-        numbers += 2 * 121 + 4
+        numbers += 2 * (CELLS + 1) + 4
     return 8 * numbers
 
 
