@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from operators.records import Scope
-from operators.rules import EXPRESSIONS, Group, Mute, Routing, Rule, Schedule
+from operators.rules import EXPRESSIONS, Group, Limits, Mute, Routing, Rule, Schedule
 from operators.rules.predicate import VALUES
 from operators.rules.ruleset import inhibition_circle, inhibition_level
 from pipeline.complaints import PURPOSE, Complaint, nearest
@@ -46,6 +46,10 @@ class RuleSections(Protocol):
     @property
     def routing(self) -> Routing:
         """Muted hours."""
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of memory."""
 
 
 def check(*, purpose: str, cameras: Mapping[str, Camera], sinks: Iterable[str]) -> Iterator[Complaint]:
@@ -178,7 +182,7 @@ def _feasible(sections: RuleSections, cameras: Mapping[str, Camera], rule: Rule,
     watched = _watched(sections, cameras, rule)
     opening = longest_opening(sections.schedules[rule.schedule]) if rule.schedule else math.inf
     rates = {name: camera.fps for name, camera in watched.items() if camera.enabled}
-    for found in infeasible(rule, View(sections.signals, rates, opening)):
+    for found in infeasible(rule, View(sections.signals, rates, sections.limits.max_tracks_per_camera, opening)):
         yield replace(found, location=(*at, *found.location))
 
 

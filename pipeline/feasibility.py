@@ -35,6 +35,8 @@ class View:
     signals: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     fps: Mapping[str, float] = field(default_factory=dict)
     """By camera id; empty where the cameras aren't known."""
+    tracks: int = 100
+    """Most faces of one picture that rules look at."""
     opening: float = math.inf
     """Longest time in which the rule is evaluated without a break, in seconds."""
 
@@ -273,7 +275,8 @@ def _memory(rule: Rule, view: View) -> Iterator[Complaint]:
     size = state_bytes(rule, fps)
     if size > MAX_STATE:
         text = f"it remembers up to {size / 1024:.1f} KB per track (8 bytes per number, at {fps:g} pictures per second)"
-        yield _warning((_largest(rule),), f"{text}, more than {MAX_STATE // 1024} KB; {_remedy(rule)}")
+        total = f"{size * view.tracks / 1024:.0f} KB with {view.tracks} tracks"
+        yield _warning((_largest(rule),), f"{text}, {total}; better {MAX_STATE // 1024} KB or less: {_remedy(rule)}")
 
 
 def _largest(rule: Rule) -> str:

@@ -41,6 +41,7 @@ def check(path: ConfigOption = Path("mien.yaml")) -> None:
     for table in (_cameras(settings), _rules(settings), _sinks(settings)):
         console.print(table)
         console.print()
+    console.print(_memory(settings))
 
 
 @config.command()
@@ -106,6 +107,15 @@ def _condition(rule: Rule) -> str:
     if rule.for_ or not parts:
         parts.append(f"for {format_duration(rule.for_)}")
     return " ".join(parts)
+
+
+def _memory(settings: Settings) -> str:
+    from pipeline.feasibility import state_bytes
+
+    fps = max(camera.fps for camera in settings.active_cameras.values())
+    tracks = settings.limits.max_tracks_per_camera
+    size = tracks * sum(state_bytes(rule, fps) for rule in settings.rules)
+    return f"rules remember up to about {size / 1024:.0f} KB per camera, with {tracks} faces in the picture"
 
 
 def _sinks(settings: Settings) -> Table:
