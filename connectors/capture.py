@@ -147,7 +147,7 @@ class Captures:
                     for connection in ready:
                         if connection is not self._woken:
                             feeds[connection].listen()  # type: ignore[index]
-                    for feed in self._feeds.values():
+                    for feed in () if self._over else self._feeds.values():
                         feed.watch()
                     self._news.notify_all()
         finally:
@@ -259,7 +259,7 @@ class _Feed:
             self._turn(Event.SILENCE)
         if self.state is State.STALLED and silence > max(self._settings.read_timeout, limit) + GRACE_S:
             self._fail(Cause.TIMEOUT, f"silent for {silence:.1f} s")
-        if self.state not in (State.LIVE, State.STOPPED) and now >= self._down_at:
+        if self.state is not State.LIVE and now >= self._down_at:  # a file that ended, too, while others go on
             self._miss(GapReason.DOWN, time.time() - self._delay_s - DOWN_MARGIN_S)
             self._down_at = now + DOWN_EVERY_S
 

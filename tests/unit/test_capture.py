@@ -89,6 +89,20 @@ def test_a_file_camera_is_paced_by_its_own_time_and_ends(video: Path) -> None:
     assert items[0].reason is GapReason.DOWN
 
 
+def test_a_file_that_ended_is_told_as_down_while_others_go_on(video: Path) -> None:
+    cameras = {"door": StreamSettings(str(video), fps=10), "scene": StreamSettings("scene://smile", fps=5)}
+    with Captures(cameras) as captures:
+        wait_for(captures, State.STOPPED)
+        deadline = time.monotonic() + PATIENCE_S
+        told: list[Gap] = []
+        while len(told) < 2:
+            assert time.monotonic() < deadline, captures.status()
+            items = captures.take(16, 0.2)
+            told += [item for item in items if isinstance(item, Gap) and item.camera_id == "door"]
+    assert {gap.reason for gap in told} == {GapReason.DOWN}
+    assert told[0].to_ts <= told[1].from_ts
+
+
 def test_a_looped_file_goes_on(tmp_path: Path) -> None:
     for name in ("clip.mp4", "clip.gif"):
         clip = write_video(tmp_path / name, seconds=0.5)
