@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from operators.errors import ConfigError
 from pipeline.cli.options import seconds
 
 if TYPE_CHECKING:
@@ -63,17 +65,21 @@ def tune(
 
     from connectors.recording import open_recording
     from pipeline.config import load_rules
+    from pipeline.logs import set_up
     from pipeline.replay import recorded_settings
     from pipeline.tune.report import as_document, as_html
     from pipeline.tune.study import Question, study
 
+    set_up()
+    for path in filter(None, (output, json_file)):
+        _check_folder(path)
     opened = open_recording(recording)
     ruleset = recorded_settings(opened.manifest).rule_set if rules is None else load_rules(rules)
     question = Question(recording, ruleset, rule, tuple(vary), labels, tolerance)
     console = Console(highlight=False)
     started = time.monotonic()
     columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
         done = study(question, jobs=jobs or os.cpu_count() or 1, progress=lambda part: bar.update(task, completed=part))
     took = time.monotonic() - started
@@ -83,19 +89,24 @@ def tune(
         json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if output is not None:
         output.write_text(as_html(document), encoding="utf-8")
-    replayed = done.seen.records * len(done.candidates.settings)
     console.print(_table(done))
-    console.print()
-    for line in (done.proposal.headline, done.proposal.trade_off, done.proposal.why, *done.proposal.cautions):
-        console.print(line, markup=False)
-    console.print()
+    for paragraph in _words(done, took):
+        console.print(f"\n{paragraph}", markup=False)
+
+
+def _check_folder(path: Path) -> None:
+    """Better now than after minutes of work."""
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"{path}: no such folder {path.resolve().parent}; make it first")
+
+
+def _words(done: Study, took: float) -> Iterator[str]:
+    proposal, tried, records = done.proposal, len(done.candidates.settings), done.seen.records
+    yield f"{proposal.headline}.\n{proposal.trade_off}\n{proposal.why}"
+    yield from proposal.cautions
     if done.skipped:
-        console.print(f"{len(done.skipped)} combinations are no rule, such as: {done.skipped[0].why}", markup=False)
-    console.print(
-        f"{len(done.candidates.settings)} settings x {done.seen.records} records in {took:.1f} s "
-        f"({replayed / took:,.0f} per second)" + (f" -> {output}" if output else ""),
-        markup=False,
-    )
+        yield f"{len(done.skipped)} combinations are no rule, such as: {done.skipped[0].why}"
+    yield f"{tried} settings x {records:,} records in {took:.1f} s: {tried * records / took:,.0f} per second"
 
 
 def _table(done: Study) -> Table:
@@ -106,12 +117,10 @@ def _table(done: Study) -> Table:
 
     of = done.candidates
     labelled = of.scores[of.current].against is not None
-    figures = (
-        ("found", "false", "precision", "recall", "F1", "delay", "false/24h") if labelled else ("alerts", "lasted")
-    )
+    figures = ("found", "false", "precision", "recall", "F1", "delay") if labelled else ("alerts", "per hour", "lasted")
     table = Table(box=None, padding=(0, 1, 0, 0))
-    for name in (*(vary.path for vary in of.varies), *figures, "per hour", "never fired", ""):
-        table.add_column(name, justify="right", no_wrap=True)
+    for name in (*(vary.path for vary in of.varies), *figures, "never fired", ""):
+        table.add_column(name, justify="right", overflow="fold")
     rows = list(dict.fromkeys([done.proposal.index, *ranking(of)[:8], of.current]))
     for index in rows:
         mark = "proposed" if index == done.proposal.index else "now" if index == of.current else ""
@@ -132,8 +141,8 @@ def _cells(done: Study, index: int) -> list[str]:
             str(against.false),
             *("-" if share is None else f"{share:.2f}" for share in (against.precision, against.recall, against.f1)),
             "-" if against.delay_median is None else f"{against.delay_median:.1f} s",
-            f"{against.false_per_day:.1f}",
         ]
     else:
-        cells += [str(score.alerts), "-" if score.lasted_median is None else f"{score.lasted_median:.1f} s"]
-    return [*cells, f"{score.per_hour:.1f}", str(score.pending)]
+        lasted = "-" if score.lasted_median is None else f"{score.lasted_median:.1f} s"
+        cells += [str(score.alerts), f"{score.per_hour:.1f}", lasted]
+    return [*cells, str(score.pending)]

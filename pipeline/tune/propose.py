@@ -200,7 +200,7 @@ def _compare(of: Candidates, best: int) -> str:
     found = f"{new.found} of {total} incidents, "
     found += "as many as now" if new.found == old.found else f"instead of {old.found}"
     sentence = f"It finds {found}, with {_false(of, new)}"
-    sentence += ", as now" if new.false == old.false else f" instead of {old.false_per_day:.1f}"
+    sentence += ", as now" if new.false == old.false else f" instead of {_false_number(old)}"
     if new.delay_median is None or old.delay_median is None:
         return f"{sentence}."
     sooner = old.delay_median - new.delay_median
@@ -208,6 +208,10 @@ def _compare(of: Candidates, best: int) -> str:
         return f"{sentence}, and tells them as soon as now ({_seconds(new.delay_median)}, median)."
     how = "sooner" if sooner > 0 else "later"
     return f"{sentence}, and tells them {_seconds(abs(sooner))} {how} ({_seconds(new.delay_median)}, median)."
+
+
+def _false_number(against: Found) -> str:
+    return f"{against.false_per_day:.1f}" if against.false else "none"
 
 
 def _false(of: Candidates, against: Found) -> str:
