@@ -49,8 +49,8 @@ def test_each_camera_is_seen_as_configured() -> None:
 def test_the_rules_know_the_rate_of_each_camera() -> None:
     rules = [{"id": "a", "when": "fear >= 0.6", "for": "3s"}]
     evaluator = build_evaluator(settings(rules=rules))
-    assert [rule.id for rule in evaluator.rules] == ["a"]
-    assert evaluator.interval == {"near": 0.25, "quay": 0.1}
+    assert [rule.id for rule in evaluator.ruleset.rules] == ["a"]
+    assert {name: camera.interval for name, camera in evaluator.cameras.items()} == {"near": 0.25, "quay": 0.1}
 
 
 def test_sinks_come_in_their_order(tmp_path: Path) -> None:
