@@ -39,7 +39,7 @@ from tests.unit.test_rules_traces import RULE, frames, run
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+BLOCKS: list[str] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
 HEAD = """\
 purpose: The documentation is tried.
 cameras: {lobby: {url: lobby.mp4}}
