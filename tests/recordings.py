@@ -1,12 +1,14 @@
 """A made-up recording with known incidents: several cameras, faces that come and go, planted fear, noise and gaps.
 
-Numbers only, seeded: the same call gives the same records on every machine.
+Numbers only, seeded: the same call gives the same records on every machine. `python -m tests.recordings DIR` writes the
+hour that docs/tuning.md tunes a rule on.
 """
 
 from __future__ import annotations
 
 import csv
 import random
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,3 +153,7 @@ def _face(track: str, fear: float, rng: random.Random) -> FaceTrack:
     scores = {"neutral": round(1 - fear, 3), **dict.fromkeys(REST[1:], 0.0), "fear": fear}
     label = "fear" if fear >= 0.5 else "neutral"
     return FaceTrack(track, START, (200.0, 80.0, 260.0, 160.0), 0.97, 80.0, quality, (), False, label, scores, fear)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), night())

@@ -20,6 +20,8 @@ __all__ = ["Candidates", "Proposal", "propose", "ranking"]
 
 FEW = 20
 """Incidents below which a difference of one is worth a warning."""
+ENOUGH = 5
+"""Alerts that some setting must give before a plateau is looked for."""
 RULE_OF_THREE = 3.0
 """Where none was seen, up to three could have been expected, at a confidence of 95 %."""
 _SAME = 1e-9
@@ -78,11 +80,13 @@ def _rank(of: Candidates, index: int) -> tuple[float, float, float, int]:
 
 
 def _by_plateau(of: Candidates) -> Proposal:
-    plateau = _plateau(of)
+    most = max(score.alerts for score in of.scores)
+    plateau = _plateau(of) if most >= ENOUGH else []
     best = of.current if of.current in plateau or not plateau else _middle(of, plateau)
     alerts = [of.scores[index].alerts for index in plateau]
     if not plateau:
-        why = "No setting fires at all on this recording, so it says nothing about any of them."
+        fires = f"No setting gives more than {most} alerts" if most else "No setting fires at all"
+        why = f"{fires} on this recording, so it says nothing about any of them."
     else:
         span = f"{min(alerts)}" if min(alerts) == max(alerts) else f"{min(alerts)} to {max(alerts)}"
         why = (

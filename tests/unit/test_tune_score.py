@@ -196,6 +196,12 @@ def test_without_any_alert_nothing_is_claimed() -> None:
     assert "No setting fires at all" in proposal.why
 
 
+def test_a_handful_of_alerts_is_no_plateau() -> None:
+    proposal = propose(candidates("when.enter=0.6,0.7,0.8", [(0, 0), (0, 2), (0, 2)], labelled=False))
+    assert proposal.index == 0
+    assert "No setting gives more than 2 alerts" in proposal.why
+
+
 def test_a_current_setting_beside_the_grid_is_a_candidate() -> None:
     of = candidates("when.enter=0.4,0.8", [(1, 5), (1, 5)])
     here = Setting((0.6,), RULE, {})
