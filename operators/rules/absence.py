@@ -15,7 +15,7 @@ from operators.rules.conditions import Absence
 from operators.rules.crowd import forget_members, read_members
 from operators.rules.plan import Plan
 from operators.rules.signal import Truth
-from operators.rules.state import Slot
+from operators.rules.state import FOREVER, Slot
 from operators.rules.sustained import breaks_at, lasts
 
 __all__ = ["NoFaces", "NoFrames"]
@@ -59,8 +59,8 @@ class NoFaces:
 
     @property
     def remembers(self) -> int:
-        """For ever, once a presence has armed it."""
-        return self.plan.hold
+        """What faces showed for `max_gap`; that a presence has armed it, for ever."""
+        return self.plan.hold if self.absence.arm_on_start else FOREVER // 2
 
     def _value(self, present: int, unknown: int, now: Now) -> Truth:
         if now.fps < self.absence.min_fps:

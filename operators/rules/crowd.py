@@ -54,8 +54,10 @@ def _read(plan: Plan, reader: Reader | None, member: Member, face: FaceTrack, ts
 
 
 def forget_members(slot: Slot, ts: int, *, after: int) -> None:
-    """Drop the tracks that were last read more than `after` ms ago."""
+    """Drop the tracks of which nothing was read for more than `after` ms."""
     stale = [track for track, member in slot.members.items() if ts - member.read_at > after]
+    # A predicate can be UNKNOWN although a part of it was read, and that part remembers.
+    stale = [track for track in stale if all(ts - leaf.at > after for leaf in slot.members[track].leaves)]
     for track in stale:
         del slot.members[track]
 
@@ -146,7 +148,7 @@ class ShareOfTracks:
 
     def evidence(self, slot: Slot, /) -> Mapping[str, float]:
         """How many tracks there were."""
-        return {"population": float(len(slot.members))}
+        return {"population": float(len(self._people(slot, slot.read_at)))}
 
     @property
     def remembers(self) -> int:
@@ -154,6 +156,10 @@ class ShareOfTracks:
         return max(self.over, self.plan.hold)
 
     def _census(self, slot: Slot, ts: int) -> tuple[int, int]:
-        """Tracks read within `over`, and how many of them were TRUE then; the others are dropped."""
-        forget_members(slot, ts, after=self.over - 1)
-        return len(slot.members), sum(member.value for member in slot.members.values())
+        """Tracks read within `over`, and how many of them were TRUE then."""
+        forget_members(slot, ts, after=max(self.over, self.plan.hold))
+        people = self._people(slot, ts)
+        return len(people), sum(member.value for member in people)
+
+    def _people(self, slot: Slot, ts: int) -> list[Member]:
+        return [member for member in slot.members.values() if ts - member.read_at < self.over]

@@ -133,12 +133,17 @@ def unread(line: Line, slot: Slot, *, key: str, ts: int, journal: Journal) -> No
         journal.settle(slot, _next(line, slot)[0])
 
 
-def expire(line: Line, slot: Slot, now: int, *, book: Book, journal: Journal) -> bool:
-    """Let everything happen that is due by `now`; returns whether the slot is still worth keeping."""
+def expire(line: Line, slot: Slot, now: int, *, until: int, book: Book, journal: Journal) -> bool:
+    """Let everything happen that is due by `now`, if it happens by `until`; returns whether to keep the slot.
+
+    What a sample just in time could have prevented is due only after it happens: it is told later than its own time.
+    """
     while slot.due <= now:
         wake, ts, reason = _next(line, slot)
         if wake > now:
             slot.due = wake
+        elif ts > until:
+            break
         elif slot.alarm is None:
             if now >= slot.quiet_until:
                 return False
@@ -168,6 +173,7 @@ def merge(line: Line, old: Slot, new: Slot | None, *, ts: int, book: Book, journ
         if line.plan.rule.sequence:
             kept.signal = first.signal
     kept.read_at = max(old.read_at, new.read_at)
+    kept.began = max(old.began, new.began)
     kept.quiet_until = max(old.quiet_until, new.quiet_until)
     wake, _, reason = _next(line, kept)
     if wake <= ts and reason in ("condition", "dip"):
@@ -239,10 +245,13 @@ def _extend(alarm: Alarm, signal: Signal, reading: Value, *, ts: int, hold: int)
 def _open(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Book, journal: Journal) -> Alarm | None:
     """A new episode, or None where there is no room for one."""
     plan = line.plan
+    starts_at = ts if reading.starts_at is None else reading.starts_at
+    if starts_at == slot.began:
+        return None  # as two pictures of a group in one ms may have it: the alert would have the id of the last
     if len(book.slots) > line.limit and sum(other.alarm is not None for other in book.slots.values()) >= line.limit:
         _refuse(line, slot, ts=ts, book=book, journal=journal)
         return None
-    starts_at = ts if reading.starts_at is None else reading.starts_at
+    slot.began = starts_at
     identity = "\0".join((plan.rule.id, plan.version, plan.partition, key, str(starts_at)))
     level = reading.level or 0.0
     alarm = Alarm(

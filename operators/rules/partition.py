@@ -84,23 +84,27 @@ class Partition:
         for line in self.lines:
             if line.hours is None or line.hours.span(ts)[0]:
                 self._look(line, books[line.id], faces, now=now, journal=journal)
-        if self.silences and len(journal.alerts) > told:
-            self._release(state, ts, journal)
+        self._note(state, ts, journal, told)
 
     def miss(self, state: EvaluatorState, gap: Gap, *, from_ts: int, to_ts: int, journal: Journal) -> None:
         """Apply a gap: UNKNOWN from its start on; for rules about frames, proof that there are none."""
         ts = max(from_ts, state.clock)
         self.let_pass(state, ts, journal)
         state.seen.pop(gap.camera_id, None)
-        for line in self.lines:
-            book = state.books[line.id]
+        told = len(journal.alerts)
+        coming: list[tuple[int, int]] = []
+        for order, line in enumerate(self.lines):
             absence = line.plan.rule.absence
-            if absence is not None and absence.of == "frames":
-                if gap.reason in absence.reasons:
-                    self._no_frames(line, book, state, begin=ts, until=max(to_ts, ts), journal=journal)
-            else:
-                for key, slot in book.slots.items():
-                    unread(line, slot, key=key, ts=ts, journal=journal)
+            if absence is None or absence.of != "frames":
+                _lose_sight(line, state.books[line.id], ts, journal)
+            elif gap.reason in absence.reasons:
+                coming += [(at, order) for at in self._no_frames(line, begin=ts, until=to_ts, journal=journal)]
+        self._note(state, ts, journal, told)
+        for at, order in sorted(coming):
+            self.let_pass(state, at, journal)
+            told = len(journal.alerts)
+            _read_no_frames(self.lines[order], at, journal)
+            self._note(state, at, journal, told)
 
     def let_pass(self, state: EvaluatorState, now: int, journal: Journal) -> None:
         """Let everything happen that is due by `now`, one millisecond after the other."""
@@ -109,18 +113,30 @@ class Partition:
             state.due = ts
             if ts > now:
                 break
-            told = len(journal.alerts)
-            for line in self.lines:
-                book = state.books[line.id]
-                for key in [key for key, slot in book.slots.items() if slot.due <= ts]:
-                    if not expire(line, book.slots[key], ts, book=book, journal=journal):
-                        del book.slots[key]
-            journal.alerts[told:] = sorted(journal.alerts[told:], key=lambda alert: alert.ts)
             if self.silences:
-                self._release(state, ts, journal)
+                # What the last ms still brings comes before its silences are looked at, and these before this ms.
+                self._expire(state, ts, until=ts - 1, journal=journal)
+                self._release(state, ts - 1, journal)
+            told = len(journal.alerts)
+            self._expire(state, ts, until=ts, journal=journal)
+            journal.alerts[told:] = sorted(journal.alerts[told:], key=lambda alert: alert.ts)
+            self._note(state, ts, journal, told)
             state.clock = max(state.clock, min(ts, now))
         if now < FOREVER:
             state.clock = max(state.clock, now)
+
+    def _expire(self, state: EvaluatorState, now: int, *, until: int, journal: Journal) -> None:
+        for line in self.lines:
+            book = state.books[line.id]
+            for key in [key for key, slot in book.slots.items() if slot.due <= now]:
+                if not expire(line, book.slots[key], now, until=until, book=book, journal=journal):
+                    del book.slots[key]
+
+    def _note(self, state: EvaluatorState, ts: int, journal: Journal, told: int) -> None:
+        """Look at the silences when this ms is over, if anything was told in it."""
+        if self.silences and len(journal.alerts) > told:
+            state.hush = min(state.hush, ts)
+            state.due = min(state.due, ts + 1)
 
     def end_frames(self, state: EvaluatorState, ts: int, journal: Journal) -> None:
         """End absences of frames, of which the end of the input is no proof, and which no time would end."""
@@ -129,23 +145,26 @@ class Partition:
             if absence is None or absence.of != "frames":
                 continue
             book = state.books[line.id]
+            told = len(journal.alerts)
             for slot in book.slots.values():
                 reason = "gap" if slot.alarm is not None and slot.alarm.fired_at is None else "lost"
                 end(line, slot, reason=reason, ts=ts, book=book, journal=journal)
+            self._note(state, ts, journal, told)
 
     def _next_due(self, state: EvaluatorState, journal: Journal) -> int:
         slots = [slot.due for book in state.books.values() for slot in book.slots.values()]
         due = min(slots, default=FOREVER)
         if not self.silences:
             return due
+        # A silence that ends in a ms is looked at when that ms is over; `clock` itself may not be over yet.
         waits = [
-            journal.silence.next_change(line.plan, slot.alarm, state.clock, state)
+            journal.silence.next_change(line.plan, slot.alarm, state.clock - 1, state)
             for line in self.lines
             for slot in state.books[line.id].slots.values()
             if slot.alarm is not None and slot.alarm.fired_at is not None and not slot.alarm.sent
         ]
         batches = [batch.send_at for batch in state.batches.values() if batch.send_at is not None]
-        return min([due, *waits, *batches])
+        return min(due, min([state.hush, *waits, *batches]) + 1)
 
     def _look(self, line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
         """Give one rule its samples of this instant."""
@@ -163,20 +182,11 @@ class Partition:
                 faces = tuple([face for face in faces if not zones.isdisjoint(face.zones)])
             _read(line, book, "", faces, now=now, journal=journal)
 
-    def _no_frames(
-        self, line: Line, book: Book, state: EvaluatorState, *, begin: int, until: int, journal: Journal
-    ) -> None:
-        slot = book.slots.setdefault("", Slot())
-        starts_at = begin if slot.alarm is None else slot.alarm.starts_at
-        enough = starts_at + line.plan.for_ms
-        for ts in sorted({begin, until, *([enough] if begin < enough < until else ())}):
-            if line.plan.hours is not None and not line.plan.hours.span(ts)[0]:
-                continue
-            if ts > begin:
-                self.let_pass(state, ts, journal)
-            seconds = (ts - starts_at) / 1000
-            value = Value(value=True, level=seconds)
-            sample(line, slot, value, key="", ts=ts, book=book, journal=journal)
+    def _no_frames(self, line: Line, *, begin: int, until: int, journal: Journal) -> set[int]:
+        """The first sample of a gap; returns when the others come: when it is long enough, and at its end."""
+        slot = _read_no_frames(line, begin, journal)
+        enough = until if slot.alarm is None else slot.alarm.starts_at + line.plan.for_ms
+        return {at for at in (enough, until) if begin < at <= until}
 
     def _union(self, line: Line, state: EvaluatorState, now: Now) -> tuple[tuple[FaceTrack, ...], Now]:
         """The faces that the cameras of a wider scope show now, and whether all of them are seen."""
@@ -223,9 +233,7 @@ class Partition:
                     continue
                 if not journal.silence.cause(line.plan, alarm, ts, state):
                     release(line, slot, ts=ts, journal=journal)
-                else:
-                    change = journal.silence.next_change(line.plan, alarm, ts, state)
-                    state.due = min(state.due, change)
+        state.hush = FOREVER
         journal.silence.close_batches(ts, state)
 
 
@@ -239,8 +247,9 @@ def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: N
                 continue
         shown = EMPTY if zones and zones.isdisjoint(face.zones) else (face,)
         _read(line, book, key, shown, now=now, journal=journal)
-    if slots:
-        _lose_sight(line, book, now.ts, journal)
+    for key, slot in slots.items():
+        if slot.signal.known and slot.read_at != now.ts:
+            unread(line, slot, key=key, ts=now.ts, journal=journal)
 
 
 def _read_zones(line: Line, book: Book, faces: Sequence[FaceTrack], *, now: Now, journal: Journal) -> None:
@@ -261,14 +270,26 @@ def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now
         slot = book.slots[key] = Slot()
     value = line.condition.read(slot, faces, now)
     sample(line, slot, value, key=key, ts=now.ts, book=book, journal=journal)
-    if threshold is not None and slot.alarm is None and slot.quiet_until <= now.ts and not slot.leaves[0].on:
+    over = slot.alarm is None and slot.quiet_until <= now.ts and slot.began < now.ts
+    if threshold is not None and over and not slot.leaves[0].on:
         del book.slots[key]
 
 
+def _read_no_frames(line: Line, ts: int, journal: Journal) -> Slot:
+    """A TRUE sample of an absence of frames; nothing outside its hours."""
+    book = journal.state.books[line.id]
+    slot = book.slots.setdefault("", Slot())
+    if line.plan.hours is None or line.plan.hours.span(ts)[0]:
+        since = ts if slot.alarm is None else slot.alarm.starts_at
+        value = Value(value=True, level=(ts - since) / 1000)
+        sample(line, slot, value, key="", ts=ts, book=book, journal=journal)
+    return slot
+
+
 def _lose_sight(line: Line, book: Book, ts: int, journal: Journal) -> None:
-    """An UNKNOWN sample for every scope that has no other at this instant."""
+    """An UNKNOWN sample for every scope."""
     for key, slot in book.slots.items():
-        if slot.signal.known and slot.read_at != ts:
+        if slot.signal.known:
             unread(line, slot, key=key, ts=ts, journal=journal)
 
 

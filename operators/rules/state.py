@@ -190,6 +190,8 @@ class Slot:
     due: int = FOREVER
     read_at: int = NEVER
     """The last sample, also an UNKNOWN one."""
+    began: int = NEVER
+    """When the last episode began: a second one in that ms would have the same id."""
     refused: bool = False
     """The signal is TRUE, but there was no room for an alarm."""
     leaves: list[Leaf] = field(default_factory=list)
@@ -248,6 +250,8 @@ class EvaluatorState:
     clock: int = NEVER
     due: int = NEVER
     """No later than the first ms in which something changes by itself."""
+    hush: int = FOREVER
+    """The first ms, not over yet, at whose end an alert may have to be told that was silenced so far."""
     observations: list[Observation] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     seen: dict[str, Seen] = field(default_factory=dict)
