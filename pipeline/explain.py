@@ -88,8 +88,8 @@ class Term:
 
     @property
     def passed(self) -> bool:
-        """Whether it was enough; a rounding error is no miss."""
-        return self.margin >= -1e-6
+        """Whether it was enough; the evidence has six digits, and what is rounded is no miss."""
+        return self.margin >= -1e-6 * max(1.0, abs(self.was))
 
     @property
     def share(self) -> float:
@@ -132,7 +132,9 @@ class Episode:
 
     @property
     def stretches(self) -> list[Stretch]:
-        """The dips and gaps until it was decided."""
+        """The dips and gaps until it was decided, where they matter."""
+        if not self.tolerant:
+            return []
         decided = _ms(self.deciding.ts)
         inside = [probe for probe in self.probes if self.begin_ms <= probe.ts <= decided]
         return sorted([*_dips(inside), *_gaps(inside)], key=lambda stretch: stretch.begin)
@@ -141,6 +143,11 @@ class Episode:
     def terms(self) -> list[Term]:
         """What each part of the condition was when it was decided."""
         return [*terms(self.deciding, self.rule), *_tolerances(self.stretches, self.plan)]
+
+    @property
+    def tolerant(self) -> bool:
+        """Whether it bears dips and gaps as a whole; a sequence does so step by step, and an outage has none."""
+        return self.rule.sequence is None and self.plan.break_gap < FOREVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +217,8 @@ def explain_misses(recording: Recording, ruleset: RuleSet, rule_id: str) -> Miss
 
 def sentence(alert: Alert) -> str:
     """Why this transition came, in words."""
+    if alert.status is Status.PENDING and alert.ts > alert.starts_at:
+        return "the first step was seen"
     text = _REASONS.get((alert.status, alert.reason)) or _ANY_STATUS.get(alert.reason, alert.reason)
     text = text.format(severity=alert.severity)
     silenced = f"; not sent: {alert.silenced_by}" if alert.silenced_by else ""
@@ -222,7 +231,7 @@ def terms(alert: Alert, rule: Rule | None) -> list[Term]:
     found = [*_level_terms(alert, rule)]
     evidence = alert.evidence
     if evidence.get("for_s"):
-        observed = rule is not None and rule.absence is not None
+        observed = rule is not None and rule.absence is not None and rule.absence.of == "faces"
         share = evidence["coverage"] if observed else 1.0
         found.append(
             Term("observed for" if observed else "for", evidence["duration_s"] * share, evidence["for_s"], "s")
@@ -247,6 +256,9 @@ def _level_terms(alert: Alert, rule: Rule | None) -> Iterator[Term]:
     if rule is not None and rule.absence is not None:
         if rule.absence.of == "faces":
             yield Term("faces", alert.evidence["value_last"], rule.absence.fewer_than - 1, at_most=True)
+    elif rule is not None and rule.sequence is not None:
+        made = sum(name.startswith("step_") for name in alert.evidence)
+        yield Term("steps", made, len(rule.sequence.steps))
     elif rule is not None and rule.count is not None:
         yield Term(rule.count.of, peak, rule.count.at_least)
     elif rule is not None and rule.share is not None:
@@ -264,7 +276,7 @@ def _tolerances(stretches: Iterable[Stretch], plan: Plan) -> Iterator[Term]:
     limits = {"dip": plan.break_dip, "gap": plan.break_gap}
     for kind, limit in limits.items():
         longest = max((each.end - each.begin for each in stretches if each.kind == kind), default=0)
-        if longest and limit < FOREVER:
+        if longest:
             yield Term(f"longest {kind}", longest / 1000, limit / 1000, "s", at_most=True)
 
 
@@ -281,7 +293,7 @@ def _dips(probes: Sequence[Probe]) -> Iterator[Stretch]:
 
 def _gaps(probes: Sequence[Probe]) -> Iterator[Stretch]:
     """Stretches without a readable sample, where one was due."""
-    readable = [probe.ts for probe in probes if probe.value is not None]
+    readable = list(dict.fromkeys(probe.ts for probe in probes if probe.value is not None))
     steps = [later - earlier for earlier, later in pairwise(readable)]
     usual = median(steps) if steps else 0
     for earlier, later in pairwise(readable):

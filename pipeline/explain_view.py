@@ -12,6 +12,9 @@ from pipeline.strip import LEGEND, clock, draw
 
 __all__ = ["episode_lines", "history_lines", "miss_lines"]
 
+_LISTED = 10
+"""So many dips and gaps are listed one by one."""
+
 
 def history_lines(alerts: Sequence[Alert], rule: Rule | None) -> list[str]:
     """What the store knows of one alert: its transitions, and the numbers at the last of those that fired it."""
@@ -78,7 +81,7 @@ def _transitions(alerts: Sequence[Alert]) -> Iterator[str]:
     begin = round(alerts[0].starts_at * 1000)
     for alert in alerts:
         since = clock(round(alert.ts * 1000) - begin)
-        yield f"{iso_time(alert.ts)}  +{since:<8}{alert.status:<9} {alert.reason:<10} {sentence(alert)}"
+        yield f"{iso_time(alert.ts)}  +{since:<12}{alert.status:<9} {alert.reason:<10} {sentence(alert)}"
 
 
 def _table(found: Sequence[Term]) -> Iterator[str]:
@@ -103,7 +106,7 @@ def _shown(term: Term, value: float) -> str:
         case "%":
             return f"{value:.0%}"
         case _:
-            return f"{value:.3g}"
+            return f"{value:.0f}" if value >= 1000 or value == round(value) else f"{value:.3g}"
 
 
 def _figures(alert: Alert) -> Iterator[str]:
@@ -119,17 +122,20 @@ def _figures(alert: Alert) -> Iterator[str]:
 
 
 def _stretches(episode: Episode) -> Iterator[str]:
-    for stretch in episode.stretches:
+    for stretch in episode.stretches[:_LISTED]:
         length = clock(stretch.end - stretch.begin)
         yield f"{stretch.kind} of {length} at +{clock(stretch.begin - episode.begin_ms)}"
+    if len(episode.stretches) > _LISTED:
+        yield f"and {len(episode.stretches) - _LISTED} more"
 
 
 def _limits(episode: Episode) -> Iterator[str]:
     plan = episode.plan
-    yield (
-        f"pending bears {clock(plan.break_dip)} of FALSE and {clock(plan.break_gap)} of UNKNOWN; "
-        f"firing ends after {clock(plan.keep_firing_for)} of FALSE or {clock(plan.lost_after)} of UNKNOWN"
-    )
+    if episode.tolerant:
+        yield (
+            f"pending bears {clock(plan.break_dip)} of FALSE and {clock(plan.break_gap)} of UNKNOWN; "
+            f"firing ends after {clock(plan.keep_firing_for)} of FALSE or {clock(plan.lost_after)} of UNKNOWN"
+        )
 
 
 def _counted(number: int, what: str) -> str:

@@ -12,7 +12,7 @@ from connectors.recording_writer import RecordingWriter
 from connectors.store import Store, StoreSettings
 from operators.errors import ConfigError
 from operators.records import Alert, Scope, Status
-from operators.rules import Absence, Count, Group, Predicate, Pulse, Rule, RuleSet, Share
+from operators.rules import Absence, Count, Group, Predicate, Pulse, Rule, RuleSet, Sequence, Share, Step
 from pipeline.explain import alert_prefix, explain_episode, explain_misses, from_store, nearness, sentence, terms
 from pipeline.explain_view import episode_lines, history_lines, miss_lines
 from pipeline.replay import evaluator_for, replay
@@ -165,7 +165,7 @@ def test_the_store_knows_transitions_and_numbers(store: Path, recorded) -> None:
     alerts = from_store(store, alert_prefix(f" {fired.alert_id}-1-firing "))
     assert [alert.status for alert in alerts] == [Status.PENDING, Status.FIRING, Status.RESOLVED]
     lines = history_lines(alerts, FEAR)
-    assert "+3s      firing    condition  the condition holds" in lines[4]
+    assert "+3s          firing    condition  the condition holds" in lines[4]
     assert "✓ for 3s at least 3s 0s to spare" in [" ".join(line.split()) for line in lines]
     assert any("✓  for" in line for line in history_lines(alerts, None)), "also where the rule is gone"
 
@@ -224,6 +224,26 @@ def test_terms_of_other_conditions() -> None:
     absent = replace(crowd, when=None, absence=Absence())
     assert named(alert("condition", Status.FIRING, value_last=0.0), absent)["faces"] == (0.0, True)
     assert named(told, absent)["observed for"] == (-2.0, False), "time that was not observed doesn't count"
+
+
+def test_a_sequence_is_counted_in_steps(recorded) -> None:
+    steps = (Step(Predicate(prob="fear", enter=0.6), for_=0.5), Step(Predicate(prob="anger", enter=0.6)))
+    rules = RuleSet((Rule("both", sequence=Sequence(steps, within=2.0)),))
+    recording = recorded(cam=of(t="0.2x10 0.8x10 0.2x40"))
+    (miss,) = explain_misses(recording, rules, "both").best
+    assert {term.name: (term.was, term.needed) for term in miss.terms}["steps"] == (1, 2)
+    lines = episode_lines(miss)
+    assert "the first step was seen" in lines[3]
+    assert "the next step did not come in time" in lines[4]
+    assert not any("longest dip" in line or "pending bears" in line for line in lines)
+
+
+def test_an_outage_has_no_gaps(recorded) -> None:
+    rules = RuleSet((Rule("down", scope=Scope.CAMERA, absence=Absence(of="frames"), for_=2.0),))
+    recording = recorded(cam=CameraTrace(frames=parse_picture("okx10 downx5s okx20")))
+    episode = explain_episode(recording, rules, alerts_of(recording, rules)[0].alert_id)
+    assert {term.name: term.passed for term in episode.terms}["for"]
+    assert episode.stretches == []
 
 
 def test_nearness_is_the_weakest_part() -> None:
