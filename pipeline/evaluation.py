@@ -21,11 +21,14 @@ class Evaluation:
     """The rule evaluator with the state of every partition: each camera, each group, the site.
 
     `saved` are states by partition as `changed` gave them before, for a restart that goes on where the last run
-    stopped.
+    stopped. `only` is the one partition to evaluate, if not all.
     """
 
-    def __init__(self, evaluator: RuleEvaluator, saved: Mapping[str, bytes] | None = None) -> None:
+    def __init__(
+        self, evaluator: RuleEvaluator, saved: Mapping[str, bytes] | None = None, *, only: str | None = None
+    ) -> None:
         self.evaluator = evaluator
+        self._only = only
         self._states = {name: _read(name, data) for name, data in (saved or {}).items()}
         self._changed: set[str] = set()
         self._wanted: dict[str, tuple[str, ...]] = {}
@@ -101,7 +104,8 @@ class Evaluation:
         camera = record.camera_id
         wanted = self._wanted.get(camera)
         if wanted is None:
-            wanted = self._wanted[camera] = self.evaluator.partitions(camera)
+            every = self.evaluator.partitions(camera)
+            wanted = self._wanted[camera] = tuple(name for name in every if self._only in (None, name))
         for name in wanted:
             state = self._states.get(name)
             if state is not None and _set_back(state, record):

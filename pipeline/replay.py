@@ -29,11 +29,14 @@ from operators.rules import RuleEvaluator, RuleSet, Watched
 from pipeline.build import build_analyzer
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
+from pipeline.parallel import in_parallel
 
 __all__ = ["Job", "Outcome", "evaluator_for", "recorded_settings", "records_of", "replay", "replay_recording"]
 
 BATCH = 8
 """Pictures analysed together: their faces are classified in one call."""
+PARALLEL_FROM = 40_000
+"""Records from which on several processes are faster than one: they need a second to start."""
 TELL_EVERY = 2000
 """Records between two calls of the progress."""
 
@@ -48,12 +51,14 @@ class Job:
     """What to replay: transitions go to `output` as JSON lines, if named.
 
     `speed` 1 is the pace at which it was recorded, None as fast as possible. `source` video sends the recorded pictures
-    through the models again; None takes the observations where there are some.
+    through the models again; None takes the observations where there are some. A long recording is evaluated in so
+    many `processes`, 0 for one per core; the result is the same.
     """
 
     output: Path | None = None
     speed: float | None = None
     source: Source | None = None
+    processes: int = 0
 
 
 @dataclass(slots=True)
@@ -101,19 +106,34 @@ def replay_recording(
 ) -> Outcome:
     """Evaluate the rules over a recording. Raises SourceError and SinkError where a file can't be read or written."""
     outcome, started = Outcome(), time.monotonic()
-    total = sum(file.records for file in recording.files(_kind(recording, job.source)))
-    records = _told(records_of(recording, job.source), outcome, total, progress)
-    evaluation = Evaluation(evaluator_for(ruleset, recording.manifest))
+    evaluator = evaluator_for(ruleset, recording.manifest)
     with _lines(job.output) as lines:
-        for alert in _through(evaluation, records if job.speed is None else _paced(records, job.speed)):
+        for alert in _alerts(recording, evaluator, job, outcome, progress):
             _count(outcome, alert)
             if lines is not None:
                 lines.write(encode(alert_document(alert)) + b"\n")
                 if job.speed is not None:
                     lines.flush()
-    outcome.late = sum(map(evaluation.late, recording.cameras))
     outcome.seconds = time.monotonic() - started
     return outcome
+
+
+def _alerts(
+    recording: Recording, evaluator: RuleEvaluator, job: Job, outcome: Outcome, progress: Progress
+) -> Iterator[Alert]:
+    """The transitions; `outcome` learns how many records there were, and how many of them were late."""
+    kind = _kind(recording, job.source)
+    total = sum(file.records for file in recording.files(kind))
+    processes = min(job.processes or os.cpu_count() or 1, len(recording.cameras))
+    if processes > 1 and kind == "observations" and job.speed is None and total >= PARALLEL_FROM:
+        found = in_parallel(recording, evaluator, processes, progress=lambda done: progress(done, total))
+        outcome.records, outcome.late, recording.damaged = found.records, found.late, found.damaged
+        yield from found.alerts
+        return
+    records = _told(records_of(recording, kind), outcome, total, progress)
+    evaluation = Evaluation(evaluator)
+    yield from _through(evaluation, records if job.speed is None else _paced(records, job.speed))
+    outcome.late = sum(map(evaluation.late, recording.cameras))
 
 
 def _count(outcome: Outcome, alert: Alert) -> None:
