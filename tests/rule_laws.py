@@ -22,7 +22,12 @@ def evaluator_of(rules: RuleSet, out_of_order: float) -> RuleEvaluator:
 
 
 def run(
-    rules: RuleSet, records: Iterable[Record], *, out_of_order: float = 0.0, cuts: Container[int] = (), pure: bool = False
+    rules: RuleSet,
+    records: Iterable[Record],
+    *,
+    out_of_order: float = 0.0,
+    cuts: Container[int] = (),
+    pure: bool = False,
 ) -> list[Alert]:
     """Every transition up to the end of input.
 

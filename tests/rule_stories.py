@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as changed
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ from operators.rules.rule import Escalation, Inhibit, Reacquire, Requires, Rule,
 from operators.rules.ruleset import Group, Limits, Mute, Routing, RuleSet
 from operators.rules.schedule import Schedule
 
-__all__ = ["KINDS", "Case", "Record", "Story", "arrivals", "cases", "ticked"]
+__all__ = ["KINDS", "Case", "Record", "Story", "arrivals", "cases", "in_pieces", "ticked"]
 
 Record = Observation | Gap | Tick
 START_MS = 1_763_715_600_000 - 2_500
@@ -162,11 +163,11 @@ def _longer(records: list[Record]) -> list[Record]:
     told: list[Record] = []
     for record in records:
         last = told[-1] if told else None
-        if isinstance(record, Gap) and isinstance(last, Gap) and last.to_ts == record.from_ts:
-            if last.reason is record.reason and round(last.from_ts * 1000) % 2:
-                told[-1] = changed(last, to_ts=record.to_ts)
-                continue
-        told.append(record)
+        both = isinstance(record, Gap) and isinstance(last, Gap) and last.to_ts == record.from_ts
+        if both and last.reason is record.reason and round(last.from_ts * 1000) % 2:
+            told[-1] = changed(last, to_ts=record.to_ts)
+        else:
+            told.append(record)
     return told
 
 
@@ -231,6 +232,19 @@ def arrivals(records: Sequence[Record], noise: random.Random, within: float) -> 
         for i, record in enumerate(records)
     ]
     return tuple(records[i] for _, i in sorted(delayed))
+
+
+def in_pieces(records: Sequence[Record]) -> tuple[Record, ...]:
+    """Long gaps as several of a second at most: each is told when it is over, and nobody waits longer than that."""
+    told: list[Record] = []
+    for record in records:
+        if isinstance(record, Gap):
+            begin, end = round(record.from_ts * 1000), round(record.to_ts * 1000)
+            edges = [*range(begin, end, 1000), end]
+            told += [changed(record, from_ts=since / 1000, to_ts=to / 1000) for since, to in pairwise(edges)]
+        else:
+            told.append(record)
+    return tuple(sorted(told, key=_time))
 
 
 def ticked(records: Sequence[Record], noise: random.Random) -> tuple[Record, ...]:
