@@ -180,7 +180,7 @@ class Steps:
         """Take the run of a part to this sample, at which it may end, begin, or be satisfied."""
         run, value = match.runs[part], readings[part][0]
         if run is not None:
-            if not slot.signal.known and slot.signal.until > run.signal.at:
+            if not slot.signal.known and slot.signal.until >= run.signal.at:
                 advance(run.signal, slot.signal.until, None, self.plan.hold)  # the scope was not seen from there on
             run = None if self._is_over(run, ts) else run
         if run is None and value:
