@@ -51,7 +51,7 @@ $(STAMPS)/run: $(STAMPS)/venv pyproject.toml constraints.txt
 	@touch $@
 
 $(STAMPS)/dev: $(STAMPS)/run
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,scene,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,scene,distributed,dev]'
 	@touch $@
 
 $(STAMPS)/debian: tests/debian-packages.txt | $(STAMPS)/venv

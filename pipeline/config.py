@@ -23,7 +23,10 @@ from ruamel.yaml import YAML
 from typing_extensions import override
 
 from connectors.camera import StreamSettings
+from connectors.elastic_settings import ElasticSettings
+from connectors.grafana_settings import GrafanaSettings
 from connectors.jsonl import JsonlSettings
+from connectors.kafka_settings import KafkaSettings
 from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
@@ -34,7 +37,7 @@ from pipeline.checks import check, check_rules
 from pipeline.complaints import Complaint, Finding, complaints, hide
 from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
 from pipeline.schema import is_duration, is_secret, tidy, walk
-from pipeline.sections import Analysis, Camera, Metrics, Models
+from pipeline.sections import Analysis, Camera, Metrics, Models, Worker
 from pipeline.sources import RULES_FILE, Source, is_configuration, read_configuration, read_rules
 from pipeline.yaml_source import lookup, put, read_yaml
 
@@ -114,6 +117,14 @@ class Settings(BaseSettings):
     """Where alerts go, besides the store."""
     metrics: Metrics | None = None
     """Where Prometheus can read the metrics; off when absent."""
+    kafka: KafkaSettings | None = None
+    """The brokers between the processes of a distributed pipeline; `mien run` needs none."""
+    worker: Worker = Worker()
+    """What the processes of a distributed pipeline have in common."""
+    elasticsearch: ElasticSettings | None = None
+    """Where alerts, roll-ups and health can be searched; off when absent."""
+    grafana: GrafanaSettings | None = None
+    """Where `mien dashboards apply` puts the dashboards."""
 
     @property
     def active_cameras(self) -> dict[str, Camera]:

@@ -13,9 +13,10 @@ from operators.motion import MotionGate
 from operators.quality import Gate
 from operators.temporal import ExpressionFilter
 from operators.track import Tracker
+from operators.units import Seconds
 from operators.zones import Zone
 
-__all__ = ["Analysis", "Camera", "DetectorModel", "EnhancerModel", "ExpressionModel", "Metrics", "Models"]
+__all__ = ["Analysis", "Camera", "DetectorModel", "EnhancerModel", "ExpressionModel", "Metrics", "Models", "Worker"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,27 @@ class Metrics:
     """Address to listen on; 0.0.0.0 for every interface."""
     port: int = 9108
     """TCP port."""
+
+    def __post_init__(self) -> None:
+        """Refuse ports that don't exist."""
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"expected port from 0 to 65535, got {self.port}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """What the processes of a distributed pipeline (`mien capture`, `mien worker`) have in common."""
+
+    host: str = "127.0.0.1"
+    """Address of the health endpoints /healthz, /readyz and /metrics; 0.0.0.0 for every interface."""
+    port: int = 9110
+    """TCP port of the health endpoints; 0 for any free one."""
+    stalled_after: Seconds = 20.0
+    """A worker that has work and makes no progress for so long ends itself, to be started anew."""
+    stop_within: Seconds = 8.0
+    """After SIGTERM a worker that hasn't ended by then is cut off; nothing is lost by that."""
+    skip_older_than: Seconds = 2.0
+    """A frame that has waited for longer is skipped for the camera's newest one, and a gap is recorded."""
 
     def __post_init__(self) -> None:
         """Refuse ports that don't exist."""
