@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import SecretStr
 
@@ -37,6 +39,8 @@ class ElasticSettings:
     """Whole months of alerts that are kept, besides the current one."""
     keep_metrics_months: int = 3
     """Whole months of roll-ups and health that are kept, besides the current one."""
+    timezone: str = "UTC"
+    """Whose hours and weekdays the documents carry, such as Europe/Berlin; their times are always UTC."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be reached, without repeating a URL that may hold a password."""
@@ -47,3 +51,19 @@ class ElasticSettings:
             raise ValueError("expected a url without user and password: set username and password, or api_key")
         if bool(self.username) != (self.password is not None):
             raise ValueError("expected username and password together, got one of them")
+        self._check_bounds()
+
+    def _check_bounds(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.prefix):
+            raise ValueError(
+                f"expected a prefix of lower-case letters, digits, dots, - and _, as in mien, got {self.prefix!r}"
+            )
+        if self.timeout <= 0:
+            raise ValueError(f"expected a timeout above 0s, got {self.timeout:g} s")
+        for name in ("replicas", "keep_alerts_months", "keep_metrics_months"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"expected {name} of 0 or more, got {getattr(self, name)}")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the folder Europe is no zone
+            raise ValueError(f"expected a time zone such as Europe/Berlin, got {self.timezone!r}") from None
