@@ -25,6 +25,8 @@ class GrafanaSettings:
     """Title of the folder for the dashboards."""
     elasticsearch_url: str = ""
     """Elasticsearch as Grafana reaches it, where that differs from `elasticsearch.url`."""
+    elasticsearch_api_key: SecretStr | None = None
+    """API key that Grafana reads Elasticsearch with, in its encoded form: one that may only read."""
 
     def __post_init__(self) -> None:
         """Refuse what can't be reached."""
@@ -33,3 +35,9 @@ class GrafanaSettings:
             raise ValueError("expected a url such as https://grafana:3000")
         if parts.username or parts.password:
             raise ValueError("expected a url without user and password: set token")
+        if self.token is not None and not _fits_header(self.token.get_secret_value()):
+            raise ValueError("expected a token of printable ASCII characters without blanks or line ends")
+
+
+def _fits_header(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
