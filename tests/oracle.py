@@ -259,6 +259,9 @@ class Signal:
         self.leaf = Leaf(view, when) if when.is_leaf else None
         self.parts = [Signal(view, part) for part in (*when.all, *when.any, *([when.not_] if when.not_ else []))]
 
+    def leaves(self) -> list[Leaf]:
+        return [self.leaf] if self.leaf else [leaf for part in self.parts for leaf in part.leaves()]
+
     def read(self, ts: int, faces: Iterable[FaceTrack]) -> tuple[Value, float | None]:
         faces = list(faces)
         if self.leaf:
@@ -366,7 +369,7 @@ class Absence:
         values = list(self.crowd.read(ts, faces).values())
         present = values.count(True)
         there = at_least(present, present + values.count(None), self.absence.fewer_than)
-        absent = None if there is None or not complete else not there
+        absent = None if there is None or not (there or complete) else not there
         if absent is False:
             self.armed = True
         return (absent and self.armed if absent is not None else None), float(present)
@@ -773,23 +776,6 @@ class Life:
             told.last, told.highest = alarm.last, alarm.highest
         self.watch.tell(told)
 
-    def take_over(self, old: Life, now: int) -> None:
-        """Two tracks were one face: the later reading goes on, and the alert that began earlier."""
-        for life in (old, self):
-            if life.read_at is not None:
-                life.settle(now)
-        later = old if self.read_at is None or (old.read_at or 0) >= self.read_at else self
-        open_ = sorted((life for life in (old, self) if life.alarm), key=lambda life: life.alarm.starts_at)  # type: ignore[union-attr]
-        for life in open_[1:]:
-            life.end(now, "merged", phase=1)
-        self.alarm, old.alarm = (open_[0].alarm if open_ else None), None
-        if open_ and self.rule.sequence:
-            later = open_[0]
-        self.held, self.read_at, self.settled = later.held, later.read_at, later.settled
-        self.false_ms = later.false_ms
-        self.quiet_until = max(self.quiet_until, old.quiet_until)
-        self.began = max(self.began, old.began)
-
 
 # --- sequences
 
@@ -984,12 +970,29 @@ def condition_of(view: View) -> Condition:
     return kinds.get(rule.condition, Sustained)(view)
 
 
+def leaves_of(condition: Condition) -> list[Leaf]:
+    """The parts of the predicates of a condition over one face."""
+    if isinstance(condition, Change):
+        return [condition.leaf]
+    if isinstance(condition, Sequences):
+        return [leaf for signal in (*condition.signals, condition.between) if signal for leaf in signal.leaves()]
+    return condition.signal.leaves() if isinstance(condition, Sustained | Pulses) else []
+
+
 @dataclass(eq=False)
 class Key:
     """One scope: what the condition remembers, and the life of its alert."""
 
     condition: Condition
     life: Life
+
+    def claim(self, ts: int) -> tuple[float, bool, float]:
+        """Of two tracks that are one face the smaller one goes on: with the older alert, else what shows something,
+        else what was read last."""
+        alarm = self.life.alarm
+        on = any(leaf.past[-1].on for leaf in leaves_of(self.condition) if leaf.lasts(ts))
+        read_at = self.life.read_at
+        return alarm.starts_at if alarm else math.inf, not on, math.inf if read_at is None else -read_at
 
     def feed(self, ts: int, faces: Faces | None, *, zone: str = "", complete: bool = True) -> None:
         """Read a sample; without faces it is UNKNOWN."""
@@ -1004,15 +1007,6 @@ class Key:
         else:
             value, level = self.condition.read(ts, faces, complete=complete, active=life.alarm is not None)
             life.sample(ts, value, None if level == NOBODY else level, zone=zone)
-
-
-def owner_of_first(*keys: Key) -> Step | None:
-    """The first step's run, of the key whose match goes on when two become one."""
-    alarmed = [key for key in keys if key.life.alarm and isinstance(key.condition, Sequences)]
-    if not alarmed:
-        return None
-    earliest = min(alarmed, key=lambda key: key.life.alarm.starts_at)  # type: ignore[union-attr]
-    return earliest.condition.first if isinstance(earliest.condition, Sequences) else None
 
 
 @dataclass
@@ -1199,14 +1193,13 @@ class Watch:
         if life is None or life.read_at is None or ts - life.read_at > ms(self.rule.reacquire.within):
             return
         gone, stays = self.keys.pop(old), self.key(into)
-        read_at = stays.life.read_at
-        first = owner_of_first(gone, stays)
-        if read_at is None or (life.read_at or 0) >= read_at:
-            stays.condition = gone.condition
-        if isinstance(stays.condition, Sequences) and first:
-            stays.condition.first = first
-        stays.life.take_over(gone.life, ts)
-        stays.life.now = ts
+        kept = min((gone, stays), key=lambda key: key.claim(ts))
+        other = stays if kept is gone else gone
+        if other.life.alarm:
+            other.life.end(ts, "merged", phase=1)
+        kept.life.quiet_until = max(gone.life.quiet_until, stays.life.quiet_until)
+        kept.life.began = max(gone.life.began, stays.life.began)
+        self.keys[into] = kept
 
     # too many
 

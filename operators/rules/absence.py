@@ -30,6 +30,8 @@ class NoFaces:
 
     def read(self, slot: Slot, faces: Sequence[FaceTrack], now: Now) -> Value:
         """TRUE while they are absent; UNKNOWN where that can't be said."""
+        if now.fps < self.absence.min_fps:
+            return Value(None, None)
         present = unknown = 0
         shown = None
         for face, value in read_members(self.plan, slot, faces, now.ts, all_kept=False):
@@ -63,8 +65,6 @@ class NoFaces:
         return self.plan.hold if self.absence.arm_on_start else FOREVER // 2
 
     def _value(self, present: int, unknown: int, now: Now) -> Truth:
-        if now.fps < self.absence.min_fps:
-            return None
         if present >= self.absence.fewer_than:
             return False
         return True if now.complete and present + unknown < self.absence.fewer_than else None

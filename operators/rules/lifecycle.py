@@ -119,9 +119,16 @@ def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: B
             steady = not _progress(line, slot, alarm, ts=ts, book=book, journal=journal) and steady
     # A signal that stays as it is only moves what is due to a later time; `expire` finds out when it gets there.
     if not steady or slot.due == FOREVER:
-        journal.settle(slot, _next(line, slot)[0])
+        _settle_now(line, slot, ts=ts, book=book, journal=journal)
     if journal.probe is not None:
         journal.saw(line, slot, reading, key=key, ts=ts)
+
+
+def _settle_now(line: Line, slot: Slot, *, ts: int, book: Book, journal: Journal) -> None:
+    """Find out when the slot is due; what a sample itself ends has ended before the next scope has its sample."""
+    journal.settle(slot, _next(line, slot)[0])
+    if slot.due <= ts and slot.alarm is not None:
+        expire(line, slot, ts, until=ts, book=book, journal=journal)
 
 
 def unread(line: Line, slot: Slot, *, key: str, ts: int, journal: Journal) -> None:
@@ -160,24 +167,20 @@ def expire(line: Line, slot: Slot, now: int, *, until: int, book: Book, journal:
 
 
 def merge(line: Line, old: Slot, new: Slot | None, *, ts: int, book: Book, journal: Journal) -> Slot:
-    """One face had two tracks: the older episode goes on, the other one ends as merged; what was read last counts."""
+    """One face had two tracks: one slot goes on as it is, the other's alarm ends as merged.
+
+    The older alarm goes on; without one, what shows something; without that, what was read last.
+    """
     if new is None:
         return old
     journal.state.merged += 1
-    first, second = sorted((old, new), key=_start)
-    if second.alarm is not None:
-        end(line, second, reason="merged", ts=ts, book=book, journal=journal)
-    kept = max(old, new, key=lambda slot: slot.signal.at)
-    if first.alarm is not None:
-        kept.alarm, kept.match, kept.buckets = first.alarm, first.match, first.buckets
-        if line.plan.rule.sequence:
-            kept.signal = first.signal
+    kept = min((old, new), key=lambda slot: (_start(slot), not _shows(line, slot, ts), -slot.signal.at))
+    other = new if kept is old else old
+    if other.alarm is not None:
+        end(line, other, reason="merged", ts=ts, book=book, journal=journal)
     kept.read_at = max(old.read_at, new.read_at)
     kept.began = max(old.began, new.began)
     kept.quiet_until = max(old.quiet_until, new.quiet_until)
-    wake, _, reason = _next(line, kept)
-    if wake <= ts and reason in ("condition", "dip"):
-        end(line, kept, reason=reason, ts=ts, book=book, journal=journal)  # the later track had been FALSE for long
     journal.settle(kept, _next(line, kept)[0])
     return kept
 
@@ -211,6 +214,11 @@ def release(line: Line, slot: Slot, *, ts: int, journal: Journal) -> None:
 
 def _start(slot: Slot) -> int:
     return slot.alarm.starts_at if slot.alarm else FOREVER
+
+
+def _shows(line: Line, slot: Slot, ts: int) -> bool:
+    """Whether some number of the predicate is above its threshold."""
+    return any(leaf.on and ts - leaf.at <= line.plan.hold for leaf in slot.leaves)
 
 
 def _forget(slot: Slot) -> None:

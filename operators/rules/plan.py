@@ -113,7 +113,7 @@ def plan_rule(
         keys=known if rule.scope is Scope.ZONE else ("",),
         reader=None if rule.when is None else _ready(rule, rule.when, ruleset.signals, max_gap),
         hours=Hours(ruleset.schedules[rule.schedule]) if rule.schedule else None,
-        fps=0.9 * rule.requires.fps if rule.requires else 0.0,
+        fps=0.9 * rule.requires.fps if rule.requires and not frames else 0.0,
         for_ms=milliseconds(rule.for_),
         samples=rule.samples_needed,
         hold=hold,

@@ -58,5 +58,5 @@ def false_at(signal: Signal, limit: int, hold: int) -> int | None:
     """When it will have been FALSE for `limit` if no other sample comes; None if it won't."""
     if signal.last or not signal.known:
         return None
-    left = max(0, limit - signal.false_ms)  # a merge may bring a signal that has been FALSE for longer
+    left = limit - signal.false_ms
     return signal.at + left if left <= hold else None
