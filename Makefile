@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema bench clean
+.PHONY: help run test check lint types format schema servers bench clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## show this help
 run: $(STAMPS)/run ## run the main job on the built-in scene for a minute
 	@$(BIN)/mien demo
 
-test: $(STAMPS)/dev $(STAMPS)/debian ## run the test suite
+test: $(STAMPS)/dev $(STAMPS)/debian $(STAMPS)/servers ## run the test suite
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint types test ## lint, types and tests, as CI runs them
@@ -33,6 +33,9 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 schema: $(STAMPS)/dev ## write the generated JSON Schemas
 	$(BIN)/mien config schema > docs/mien.schema.json
 	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
+
+servers: $(STAMPS)/dev ## start a Kafka and an Elasticsearch to try the distributed pipeline with; Ctrl-C ends both
+	@$(BIN)/python -m tests.servers
 
 bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras: make bench CLIP=video.mp4
 	@test -n "$(CLIP)" || { echo "which video? make bench CLIP=video.mp4" >&2; exit 2; }
@@ -56,4 +59,8 @@ $(STAMPS)/dev: $(STAMPS)/run
 
 $(STAMPS)/debian: tests/debian-packages.txt | $(STAMPS)/venv
 	@tests/install-debian-packages.sh tests/debian-packages.txt
+	@touch $@
+
+$(STAMPS)/servers: tests/servers/kafka.xml tests/servers/elasticsearch.xml | $(STAMPS)/dev
+	@$(BIN)/python -m tests.servers fetch
 	@touch $@

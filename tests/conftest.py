@@ -8,11 +8,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers.java import NOT_HERE
+
 # A busy machine is no failure: laws are checked without a clock, and the same examples on every machine.
 settings.register_profile("mien", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mien")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say it plainly when nothing was tried on real servers."""
+    reasons = [str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", ()) if report.longrepr]
+    missing = [reason.partition(NOT_HERE)[2] for reason in reasons if NOT_HERE in reason]
+    if missing:
+        terminalreporter.section("real servers", yellow=True)
+        terminalreporter.line(f"{len(missing)} tests did not run, for want of a Kafka, an Elasticsearch or a proxy:")
+        for reason in sorted(set(missing)):
+            terminalreporter.line(reason.lstrip(": "))
 
 
 @pytest.fixture(scope="session")
