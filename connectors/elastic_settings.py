@@ -30,7 +30,7 @@ class ElasticSettings:
     ca_file: Path | None = None
     """Certificates that may sign the server's, in PEM; the system's when absent."""
     prefix: str = "mien"
-    """Indices are called PREFIX-alerts-2026.11, PREFIX-alert-state, PREFIX-metrics-2026.11, PREFIX-health-2026.11."""
+    """Indices are called PREFIX-alerts-2026.11, and alike -alert-state-, -metrics- and -health-, one per month."""
     timeout: Seconds = 10.0
     """Longest wait for an answer."""
     replicas: int = 0

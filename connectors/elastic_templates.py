@@ -1,9 +1,12 @@
 """The indices in Elasticsearch: which there are, what a document may hold, when an old one goes. Pure.
 
-    PREFIX-alerts-2026.11    every transition of every alert, by the month of the event: alias PREFIX-alerts
-    PREFIX-alert-state       the last transition of each alert: what fires now
-    PREFIX-metrics-2026.11   what each camera and zone showed, per 10 s: alias PREFIX-metrics
-    PREFIX-health-2026.11    how the pipeline itself was, per 10 s: alias PREFIX-health
+    PREFIX-alerts-2026.11        every transition of every alert, by the month of the transition
+    PREFIX-alert-state-2026.11   the last transition of each alert, by the month in which the alert began
+    PREFIX-metrics-2026.11       what each camera and zone showed, per 10 s
+    PREFIX-health-2026.11        how the pipeline itself was, per 10 s
+
+Each kind has an alias without the month: PREFIX-alerts. The month is that of an event, never that of the writing, so
+whatever comes again finds its first copy; and what is too old goes by the index.
 
 The mappings below are the promise of what can be in a document: they are strict, so Elasticsearch itself refuses a
 field that is not listed. Objects marked FIGURES take any name and numbers only, so that no text and no picture fits.
@@ -19,7 +22,7 @@ from typing import Any
 
 from connectors.elastic_settings import ElasticSettings
 
-__all__ = ["FIGURES", "MAPPINGS", "Index", "current", "expired", "index_of", "templates"]
+__all__ = ["FIGURES", "MAPPINGS", "Index", "current", "expired", "index_of", "mapping", "templates"]
 
 
 class Index(StrEnum):
@@ -30,15 +33,9 @@ class Index(StrEnum):
     METRICS = "metrics"
     HEALTH = "health"
 
-    @property
-    def monthly(self) -> bool:
-        """Whether there is one index per month, rather than one for ever."""
-        return self is not Index.STATE
-
 
 _PRIORITY = 500
 """Above the templates that Elasticsearch brings along (100 to 200)."""
-_REFRESH = "1s"
 _NO_CLOCK = "1970.01"
 """The month of files without a wall clock, whose time counts from 0: no retention can say how old that is."""
 
@@ -141,16 +138,14 @@ MAPPINGS: Mapping[Index, Mapping[str, str]] = {
 """Every field of every index, with its type."""
 
 
-def index_of(prefix: str, kind: Index, ts: float = 0.0) -> str:
-    """The index of a document whose event was at `ts`: always the same, so that a repeat finds the first one."""
-    if not kind.monthly:
-        return f"{prefix}-{kind}"
+def index_of(prefix: str, kind: Index, ts: float) -> str:
+    """The index of a document whose event was at `ts`."""
     return f"{prefix}-{kind}-{datetime.fromtimestamp(ts, UTC):%Y.%m}"
 
 
-def current(prefix: str, now: float) -> dict[str, Index]:
-    """The indices that are written to now; they exist from the start, so that nobody asks for one that isn't there."""
-    return {index_of(prefix, kind, now): kind for kind in Index}
+def current(prefix: str, now: float) -> list[str]:
+    """The indices of this month; they exist from the start, so that nobody asks for one that isn't there."""
+    return [index_of(prefix, kind, now) for kind in Index]
 
 
 def templates(settings: ElasticSettings) -> dict[str, dict[str, Any]]:
@@ -165,7 +160,7 @@ def mapping(kind: Index) -> dict[str, Any]:
         "dynamic": "strict",
         # Without coercion a text is refused, also one that looks like a number.
         "dynamic_templates": [
-            {name: {"path_match": f"{name}.*", "mapping": {"type": FLOAT, "coerce": False}}} for name in figures
+            {name: {"path_match": f"{name}.*", "mapping": {"type": "double", "coerce": False}}} for name in figures
         ],
         "properties": {name: _property(type_) for name, type_ in MAPPINGS[kind].items()},
     }
@@ -175,6 +170,7 @@ def expired(settings: ElasticSettings, names: Iterable[str], now: float) -> list
     """Those of the indices that are older than their retention; whole months, never the current one."""
     months = {
         Index.ALERTS: settings.keep_alerts_months,
+        Index.STATE: settings.keep_alerts_months,
         Index.METRICS: settings.keep_metrics_months,
         Index.HEALTH: settings.keep_metrics_months,
     }
@@ -188,19 +184,13 @@ def expired(settings: ElasticSettings, names: Iterable[str], now: float) -> list
 
 
 def _template(settings: ElasticSettings, kind: Index) -> dict[str, Any]:
-    name = f"{settings.prefix}-{kind}"
-    body: dict[str, Any] = {
-        "settings": {
-            "number_of_shards": 1,
-            "number_of_replicas": settings.replicas,
-            "refresh_interval": _REFRESH,
-        },
-        "mappings": mapping(kind),
+    alias = f"{settings.prefix}-{kind}"
+    sizes = {"number_of_shards": 1, "number_of_replicas": settings.replicas}
+    return {
+        "index_patterns": [f"{alias}-*"],
+        "priority": _PRIORITY,
+        "template": {"settings": sizes, "mappings": mapping(kind), "aliases": {alias: {}}},
     }
-    if kind.monthly:
-        body["aliases"] = {name: {}}
-    pattern = f"{name}-*" if kind.monthly else name
-    return {"index_patterns": [pattern], "priority": _PRIORITY, "template": body}
 
 
 def _property(type_: str) -> dict[str, Any]:

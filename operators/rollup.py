@@ -18,12 +18,14 @@ from itertools import pairwise
 from operators.records import UNKNOWN, FaceTrack, Gap, GapReason, Observation, Tick
 from operators.units import Seconds
 
-__all__ = ["Rollup", "Rollups", "RollupState"]
+__all__ = ["Rollup", "RollupState", "Rollups"]
 
 SCORE = 10_000
 """Probabilities are kept in so many parts of one."""
 MAX_STRETCHES = 360
 """So many stretches one gap can fill, an hour of them; of a longer one the last hour is told."""
+STEP_BACK_MS = 10_000
+"""Time that goes back further was set anew, as for the rules; nearer than that a record is only late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,23 +118,30 @@ class Rollups:
         """Take in one record of the camera; returns the stretches that it completes, oldest first."""
         end = _ms(item.to_ts if isinstance(item, Gap) else item.ts)
         begin = _ms(item.from_ts) if isinstance(item, Gap) else end
-        state = state or RollupState(told=self._floor(begin), newest=begin)
-        state = self._forget(state, end)
+        told: list[Rollup] = []
+        if state is not None and self._jumped(state, end):
+            told, state = self.finish(state, item.camera_id), None
+        if state is None:
+            state = RollupState(told=max(self._floor(begin), self._floor(end) - self._longest), newest=end)
         if isinstance(item, Observation) and end >= state.told:
             state = replace(state, looks={**state.looks, end: _look(item)})
         elif isinstance(item, Gap) and end > state.told:
             state = replace(state, gaps=(*state.gaps, Missed(begin, end, item.reason)))
         state = replace(state, newest=max(state.newest, end))
-        return self._close(state, item.camera_id, until=self._floor(state.newest - _ms(self.lateness)))
+        state, closed = self._close(state, item.camera_id, until=self._floor(state.newest - _ms(self.lateness)))
+        return state, told + closed
 
     def finish(self, state: RollupState, camera_id: str) -> list[Rollup]:
-        """What is known of the stretches that are not over."""
+        """What is known so far of the stretches that are not over."""
         return self._close(state, camera_id, until=self._floor(state.newest) + _ms(self.width))[1]
 
-    def _forget(self, state: RollupState, end: int) -> RollupState:
-        """Of a very long gap only its end is told, and of what was before it nothing."""
-        oldest = self._floor(end) - MAX_STRETCHES * _ms(self.width)
-        return state if state.told >= oldest else RollupState(told=oldest, newest=state.newest)
+    def _jumped(self, state: RollupState, end: int) -> bool:
+        """Whether time goes on somewhere else: after a set clock, or after hours of nothing."""
+        return not state.newest - STEP_BACK_MS <= end <= state.newest + self._longest
+
+    @property
+    def _longest(self) -> int:
+        return MAX_STRETCHES * _ms(self.width)
 
     def _close(self, state: RollupState, camera_id: str, *, until: int) -> tuple[RollupState, list[Rollup]]:
         if until <= state.told:
