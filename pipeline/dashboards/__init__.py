@@ -1,0 +1,17 @@
+"""The dashboards for Grafana: written in Python, kept as JSON in helm/mien/dashboards."""
+
+from __future__ import annotations
+
+from pipeline.dashboards.expressions import expressions
+from pipeline.dashboards.health import health
+from pipeline.dashboards.live import live
+from pipeline.dashboards.privacy import privacy
+from pipeline.dashboards.queries import Json
+from pipeline.dashboards.tuning import tuning
+
+__all__ = ["all_dashboards"]
+
+
+def all_dashboards() -> list[Json]:
+    """All of them in Grafana's JSON, in the order of a tour."""
+    return [live(), expressions(), tuning(), health(), privacy()]

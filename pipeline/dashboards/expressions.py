@@ -1,0 +1,141 @@
+"""The dashboard about what faces show: over time, and by the hours of the week."""
+
+from __future__ import annotations
+
+from connectors.elastic_templates import Index
+from operators.rules import EXPRESSIONS
+from pipeline.dashboards.layout import CAMERAS, choice, dashboard, options
+from pipeline.dashboards.panels import by, heat, matrix, names, time_series
+from pipeline.dashboards.queries import CAMERA, WHOLE, ZONE, Json, lucene, over_time, terms
+
+__all__ = ["expressions"]
+
+COLORS = {
+    "neutral": "text",
+    "happiness": "green",
+    "surprise": "yellow",
+    "sadness": "blue",
+    "anger": "red",
+    "disgust": "purple",
+    "fear": "orange",
+    "contempt": "super-light-purple",
+}
+WEEKDAYS = {
+    str(number): {"index": number, "text": name}
+    for number, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), 1)
+}
+HOURS = tuple(str(hour) for hour in range(24))
+
+
+def expressions() -> Json:
+    """Which expressions faces show, when and where."""
+    seen = lucene(Index.METRICS, CAMERA, ZONE)
+    week = ("mien.weekday", "mien.hour")
+    return dashboard(
+        "mien-expressions",
+        "mien: expressions",
+        "Which expressions the faces show: over time, and by the hours of the week. Expressions, not inner states.",
+        variables=[
+            CAMERAS,
+            choice(
+                "zone",
+                "Zone (All: whole picture)",
+                "observer.geo.name",
+                kind=Index.METRICS,
+                everything=f'"" OR {WHOLE}',
+            ),
+            options("expression", "Expression", EXPRESSIONS),
+        ],
+        span="24h",
+        refresh="5m",
+        rows=[
+            [
+                time_series(
+                    "Share of each expression",
+                    over_time(
+                        seen, [("avg", f"mien.expression.share.{name}") for name in EXPRESSIONS], alias="{{field}}"
+                    ),
+                    says="Of the faces that could be read: how many showed each expression most. "
+                    "The mean over stretches of 10 s in which there was a face.",
+                    width=24,
+                    height=10,
+                    unit="percentunit",
+                    stack="percent",
+                    steps=[names(r".*\.(.*)")],
+                    overrides=[
+                        by("byName", name, {"color": {"mode": "fixed", "fixedColor": color}})
+                        for name, color in COLORS.items()
+                    ],
+                )
+            ],
+            [
+                time_series(
+                    "Mean probability of $expression",
+                    over_time(
+                        seen,
+                        [("avg", "mien.expression.score.$expression")],
+                        group="observer.name",
+                        alias="{{observer.name}}",
+                    ),
+                    says="What the model gives the chosen expression, on average over the faces that could be read.",
+                    unit="percentunit",
+                    defaults={"max": 1},
+                ),
+                time_series(
+                    "Faces, and those that could not be read",
+                    over_time(seen, [("avg", "mien.faces.mean")], alias="faces in a frame"),
+                    over_time(seen, [("avg", "mien.faces.unknown")], alias="share not read"),
+                    says="A face that is too small, blurred, turned or dark is counted, and is of unknown expression.",
+                    overrides=[
+                        by("byName", "share not read", {"unit": "percentunit", "custom.axisPlacement": "right"})
+                    ],
+                ),
+            ],
+            [
+                matrix(
+                    "Share of $expression, by hour and weekday",
+                    terms(seen, [("avg", "mien.expression.share.$expression")], group=week),
+                    down="mien.weekday",
+                    across="mien.hour",
+                    order=HOURS,
+                    value="Average",
+                    says="The hours are those of elasticsearch.timezone. Empty where no face could be read. "
+                    "Looks back four weeks, whatever the time range is.",
+                    width=24,
+                    height=9,
+                    since="28d",
+                    unit="percentunit",
+                    defaults=heat(
+                        (None, "transparent"),
+                        (0.05, "super-light-blue"),
+                        (0.15, "light-blue"),
+                        (0.3, "blue"),
+                        (0.5, "dark-blue"),
+                    ),
+                    overrides=[by("byName", " ", {"mappings": [{"type": "value", "options": WEEKDAYS}]})],
+                )
+            ],
+            [
+                matrix(
+                    "Faces in a frame, by hour and weekday",
+                    terms(seen, [("avg", "mien.faces.mean")], group=week),
+                    down="mien.weekday",
+                    across="mien.hour",
+                    order=HOURS,
+                    value="Average",
+                    says="When there is somebody at all: a share over few faces says little.",
+                    width=24,
+                    height=9,
+                    since="28d",
+                    defaults=heat(
+                        (None, "transparent"),
+                        (0.1, "super-light-green"),
+                        (0.5, "light-green"),
+                        (1, "green"),
+                        (3, "dark-green"),
+                    ),
+                    overrides=[by("byName", " ", {"mappings": [{"type": "value", "options": WEEKDAYS}]})],
+                )
+            ],
+        ],
+    )

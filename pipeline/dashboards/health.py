@@ -1,0 +1,179 @@
+"""The dashboard about the machines: do they keep up, what was missed and why."""
+
+from __future__ import annotations
+
+from connectors.elastic_templates import Index
+from operators.records import GapReason
+from pipeline.dashboards.layout import CAMERAS, dashboard
+from pipeline.dashboards.panels import by, names, states, table, time_series, timeline
+from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, terms
+
+__all__ = ["health"]
+
+UP = states((0, "failing", "red"), (1, "works", "green"))
+
+
+def health() -> Json:
+    """Whether the machine keeps up."""
+    camera = lucene(Index.HEALTH, "mien.kind:camera", CAMERA)
+    stage = lucene(Index.HEALTH, "mien.kind:stage")
+    total = lucene(Index.HEALTH, "mien.kind:stage", "mien.stage:total")
+    whole = lucene(Index.METRICS, WHOLE, CAMERA)
+    return dashboard(
+        "mien-pipeline",
+        "mien: pipeline",
+        "Whether the machines keep up: frames in and out, what was missed and why, latency, and what waits.",
+        variables=[CAMERAS],
+        rows=[
+            [
+                time_series(
+                    "Frames in and out",
+                    over_time(camera, [("avg", "mien.fps.in")], group="observer.name", alias="{{observer.name}} in"),
+                    over_time(camera, [("avg", "mien.fps.out")], group="observer.name", alias="{{observer.name}} out"),
+                    says="Frames per second picked for analysis, and analysed. A distance between the two is overload.",
+                ),
+                time_series(
+                    "Seconds missed, by reason",
+                    over_time(whole, [("sum", f"mien.gap_s.{reason}") for reason in GapReason], alias="{{field}}"),
+                    says="Time of which nothing is known, over all cameras that are chosen.",
+                    unit="s",
+                    bars=True,
+                    stack="normal",
+                    steps=[names(r".*\.(.*)")],
+                ),
+            ],
+            [
+                time_series(
+                    "Frames dropped, by reason",
+                    over_time(
+                        lucene(Index.HEALTH, "mien.kind:drop", CAMERA),
+                        [("sum", "mien.count")],
+                        group="mien.reason",
+                        alias="{{mien.reason}}",
+                    ),
+                    says="Frames that were captured and not analysed.",
+                    bars=True,
+                    stack="normal",
+                    unit="none",
+                ),
+                time_series(
+                    "Age of the newest result",
+                    over_time(camera, [("max", "mien.age_s")], group="observer.name", alias="{{observer.name}}"),
+                    says="Now minus the time of the newest frame that was looked at.",
+                    unit="s",
+                ),
+            ],
+            [
+                time_series(
+                    "From camera to decision",
+                    over_time(total, [("max", "mien.latency.p50")], alias="p50"),
+                    over_time(total, [("max", "mien.latency.p95")], alias="p95"),
+                    over_time(total, [("max", "mien.latency.p99")], alias="p99"),
+                    says="From when a frame was taken to when the rules had seen it.",
+                    unit="s",
+                ),
+                time_series(
+                    "95 % of the calls of each stage take less than",
+                    over_time(stage, [("max", "mien.latency.p95")], group="mien.stage", alias="{{mien.stage}}"),
+                    says="Wall time of one call; `total` is from camera to decision.",
+                    unit="s",
+                ),
+            ],
+            [
+                table(
+                    "Latency of each stage",
+                    terms(
+                        stage,
+                        [
+                            ("avg", "mien.latency.p50"),
+                            ("avg", "mien.latency.p95"),
+                            ("max", "mien.latency.p99"),
+                            ("sum", "mien.count"),
+                        ],
+                        group=("mien.stage",),
+                    ),
+                    columns={
+                        "mien.stage": "Stage",
+                        "Average mien.latency.p50": "p50",
+                        "Average mien.latency.p95": "p95",
+                        "Max": "p99",
+                        "Sum": "Calls",
+                    },
+                    says="Over the time range: means of p50 and p95, the highest p99, and how often it ran.",
+                    unit="s",
+                    overrides=[by("byName", "Calls", {"unit": "short"})],
+                ),
+                time_series(
+                    "Calls of each stage",
+                    over_time(stage, [("sum", "mien.count")], group="mien.stage", alias="{{mien.stage}}"),
+                    says="How often each stage ran.",
+                    unit="none",
+                ),
+            ],
+            [
+                time_series(
+                    "What waits, and how long",
+                    over_time(
+                        lucene(Index.HEALTH, "mien.kind:queue"),
+                        [("max", "mien.age_s")],
+                        group="mien.queue",
+                        alias="{{mien.queue}}",
+                    ),
+                    says="Age of the oldest record that waits in each topic or queue.",
+                    unit="s",
+                ),
+                time_series(
+                    "Records that wait",
+                    over_time(
+                        lucene(Index.HEALTH, "mien.kind:queue"),
+                        [("max", "mien.waiting")],
+                        group="mien.queue",
+                        alias="{{mien.queue}}",
+                    ),
+                    over_time(
+                        lucene(Index.HEALTH, "mien.kind:sink"),
+                        [("max", "mien.waiting")],
+                        group="mien.sink",
+                        alias="to {{mien.sink}}",
+                    ),
+                    says="Records behind the end of each queue, and alert transitions that a sink does not have yet.",
+                    unit="none",
+                ),
+            ],
+            [
+                timeline(
+                    "Sinks",
+                    over_time(
+                        lucene(Index.HEALTH, "mien.kind:sink"),
+                        [("min", "mien.up")],
+                        group="mien.sink",
+                        alias="{{mien.sink}}",
+                    ),
+                    says="Red while the last delivery to a sink failed; alerts wait on disk meanwhile.",
+                    width=8,
+                    defaults=UP,
+                ),
+                time_series(
+                    "Frames lost or late",
+                    over_time(camera, [("sum", "mien.frames.lost")], alias="lost"),
+                    over_time(camera, [("sum", "mien.frames.late")], alias="late"),
+                    over_time(camera, [("sum", "mien.camera.reconnects")], alias="reconnects"),
+                    says="Lost: never arrived or arrived broken. Late: their time had passed for the rules. "
+                    "Reconnects: times a camera had to be opened again.",
+                    width=8,
+                    bars=True,
+                    unit="none",
+                ),
+                time_series(
+                    "Camera clock minus ours",
+                    over_time(
+                        camera, [("avg", "mien.camera.skew_s")], group="observer.name", alias="{{observer.name}}"
+                    ),
+                    says="Only of cameras that tell their time.",
+                    width=8,
+                    unit="s",
+                    defaults={"min": None},
+                ),
+            ],
+        ],
+    )

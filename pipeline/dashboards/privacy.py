@@ -1,0 +1,88 @@
+"""The dashboard about privacy: what is kept, for how long, and what is not told."""
+
+from __future__ import annotations
+
+from connectors.elastic_templates import Index
+from pipeline.dashboards.layout import CAMERAS, dashboard
+from pipeline.dashboards.panels import by, table, time_series, words
+from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, terms
+
+__all__ = ["privacy"]
+
+
+def privacy() -> Json:
+    """What is kept, for how long, and what is not told."""
+    held = "(mien.kind:camera OR (mien.kind:queue AND mien.queue:frames))"
+    return dashboard(
+        "mien-privacy",
+        "mien: privacy",
+        "What is kept, for how long, and what is not told.",
+        variables=[CAMERAS],
+        span="24h",
+        refresh="5m",
+        rows=[
+            [
+                words(
+                    "What is stored here",
+                    "Figures about moments: how many faces, which expressions, which rule fired where and when.\n\n"
+                    "**No** picture, no crop, no embedding, no identity, and no id of a face that outlives its "
+                    "stay in the picture. Elasticsearch itself refuses fields that are not on the list.\n\n"
+                    "Pictures live in memory, and in a distributed pipeline for a minute in Kafka's topic `frames`.",
+                    says="",
+                    width=8,
+                    height=9,
+                ),
+                time_series(
+                    "Oldest picture",
+                    over_time(
+                        lucene(Index.HEALTH, held), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
+                    ),
+                    says="Age of the oldest picture that can still be read anywhere: `queue` is Kafka's topic of "
+                    "frames, `camera` the newest frame of a camera that is held in memory.",
+                    width=16,
+                    height=9,
+                    unit="s",
+                ),
+            ],
+            [
+                time_series(
+                    "Not told",
+                    over_time(
+                        lucene(Index.ALERTS, "_exists_:mien.alert.silenced_by", CAMERA),
+                        ["count"],
+                        group="mien.alert.silenced_by",
+                        alias="{{mien.alert.silenced_by}}",
+                    ),
+                    says="Transitions that were recorded and not sent, by cause.",
+                    bars=True,
+                    stack="normal",
+                ),
+                time_series(
+                    "Faces without an expression",
+                    over_time(
+                        lucene(Index.METRICS, WHOLE, CAMERA),
+                        [("avg", "mien.faces.unknown")],
+                        group="observer.name",
+                        alias="{{observer.name}}",
+                    ),
+                    says="Share of the faces that are too small, blurred, turned or dark: nothing is said of them.",
+                    unit="percentunit",
+                    defaults={"max": 1},
+                ),
+            ],
+            [
+                table(
+                    "What is kept",
+                    terms("*:*", ["count", ("min", "@timestamp"), ("max", "@timestamp")], group=("_index",)),
+                    columns={"_index": "Index", "Count": "How many", "Min": "Oldest", "Max": "Newest"},
+                    says="All of mien in Elasticsearch, by index; whole months are dropped. How long they are kept: "
+                    "elasticsearch.keep_alerts_months and keep_metrics_months.",
+                    width=24,
+                    height=7,
+                    unit="none",
+                    since="5y",
+                    overrides=[by("byRegexp", "/Oldest|Newest/", {"unit": "dateTimeAsIso"})],
+                )
+            ],
+        ],
+    )
