@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.sink import Sink
@@ -19,7 +19,10 @@ from operators.rules import RuleEvaluator, Watched
 from pipeline.config import Settings
 from pipeline.sections import Camera
 
-__all__ = ["build_analyzer", "build_evaluator", "build_sinks"]
+if TYPE_CHECKING:
+    from pipeline.telemetry import Telemetry
+
+__all__ = ["build_analyzer", "build_evaluator", "build_sinks", "build_telemetry"]
 
 Each = Callable[[Callable[[Frame], Detections], Iterable[Frame]], Iterable[Detections]]
 
@@ -65,8 +68,22 @@ def build_evaluator(settings: Settings, *, fps: Mapping[str, float] | None = Non
 
 
 def build_sinks(settings: Settings) -> list[Sink]:
-    """The configured sinks, in their order."""
-    return [_sink(section) for section in settings.sinks]
+    """The configured sinks, in their order, and Elasticsearch."""
+    sinks = [_sink(section) for section in settings.sinks]
+    if settings.elasticsearch is not None:
+        from connectors.elastic_sink import ElasticSink  # noqa: PLC0415 -- its package is an extra
+
+        sinks.append(ElasticSink(settings.elasticsearch))
+    return sinks
+
+
+def build_telemetry(settings: Settings, *, role: str) -> Telemetry | None:
+    """What tells Elasticsearch about cameras and this process; None without Elasticsearch."""
+    if settings.elasticsearch is None:
+        return None
+    from pipeline.telemetry import Telemetry  # noqa: PLC0415 -- as above
+
+    return Telemetry(settings, settings.elasticsearch, role=role)
 
 
 def _sink(section: StdoutSettings | JsonlSettings | WebhookSettings) -> Sink:

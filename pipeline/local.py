@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import cv2
 
@@ -29,7 +30,7 @@ from connectors.store import Store
 from operators.analyze import CameraState
 from operators.records import Alert, Clock, Frame, Gap, Observation
 from operators.rules import RuleEvaluator
-from pipeline.build import build_analyzer, build_evaluator, build_sinks
+from pipeline.build import build_analyzer, build_evaluator, build_sinks, build_telemetry
 from pipeline.config import Settings
 from pipeline.delivery import Delivery
 from pipeline.evaluation import Evaluation, Record
@@ -39,6 +40,9 @@ from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.sections import Camera
 from pipeline.status import CameraStatus, RulesStatus, Status
 from pipeline.view import View, restore_terminal
+
+if TYPE_CHECKING:
+    from pipeline.telemetry import Telemetry
 
 __all__ = ["LocalPipeline", "Tape", "in_order", "run"]
 
@@ -235,6 +239,17 @@ def _age(observation: Observation) -> float | None:
     return None if observation.clock is Clock.MEDIA else time.time() - observation.ts
 
 
+def _rolled_up(telemetry: Telemetry, tape: Tape | None) -> Tape:
+    """A tape that rolls up what the rules get, before it goes on."""
+
+    def both(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        telemetry.observe(in_order(items, observations))
+        if tape is not None:
+            tape(items, observations)
+
+    return both
+
+
 def _cut_off() -> None:
     restore_terminal()
     log.error("stopping took longer than limit_s=%.1f: cut off", STOP_S)
@@ -263,6 +278,9 @@ def run(
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
         view = stack.enter_context(View(settings, plain=plain))
+        telemetry = build_telemetry(settings, role="run")
+        if telemetry is not None:
+            tape = _rolled_up(stack.enter_context(telemetry), tape)
         pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=tape, config=config))
         stack.callback(cut_off.start)
         ends_at = None if seconds is None else time.monotonic() + seconds
@@ -273,6 +291,8 @@ def run(
             status = pipeline.status()
             metrics.refresh(status)
             view.update(status)
+            if telemetry is not None:
+                telemetry.report(status, pipeline.recorder)
     return pipeline.status()
 
 

@@ -21,6 +21,9 @@ RATE_WINDOW_S = 5.0
 MANY_DROPS = 3
 """So many frames dropped in that time for one reason are worth a word."""
 KEPT_LATENCIES = 100_000
+KEPT_TIMES = 10_000
+DECISION = "decision"
+"""From a frame being taken to the rules having seen it: a stage of its own among the times."""
 
 
 @dataclass(slots=True)
@@ -54,6 +57,7 @@ class Recorder:
         self.wall_s: defaultdict[str, float] = defaultdict(float)
         self.faces = 0
         self.latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
+        self._times: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT_TIMES))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -63,6 +67,7 @@ class Recorder:
         seconds = time.perf_counter() - started
         with self._lock:
             self.wall_s[name] += seconds
+            self._times[name].append(seconds)
         if self._metrics is not None:
             self._metrics.observe_stage(name, seconds)
 
@@ -74,8 +79,16 @@ class Recorder:
         camera.times.append(time.monotonic())
         with self._lock:
             self.faces += len(observation.faces)
-        if latency_s is not None:
-            self.latencies_s.append(latency_s)
+            if latency_s is not None:
+                self.latencies_s.append(latency_s)
+                self._times[DECISION].append(latency_s)
+
+    def take_times(self) -> dict[str, list[float]]:
+        """Seconds of each call of each stage, and from frame to decision, since this was last asked."""
+        with self._lock:
+            times = {stage: list(seconds) for stage, seconds in self._times.items()}
+            self._times.clear()
+        return times
 
     def alerted(self, alert: Alert) -> None:
         """Note that a transition is in the journal."""
