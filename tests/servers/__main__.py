@@ -31,7 +31,8 @@ Logs and data are in {folder} and go when you press Ctrl-C.
 def main() -> int:
     if sys.argv[1:] == ["fetch"]:
         return fetch()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="mien-servers-") as folder:
         kafka = Kafka(Path(folder, "kafka"), port=9092 if is_free(9092) else None)
         elastic = Elasticsearch(Path(folder, "elasticsearch"), port=9200 if is_free(9200) else None)

@@ -70,11 +70,14 @@ def test_killed_elasticsearch_comes_back_with_what_it_acknowledged(own_elastic: 
     assert httpx.get(document, timeout=20).json()["_source"] == {"n": 7}
 
 
+SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
 def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path) -> None:
-    owner = subprocess.Popen(["sleep", "60"])
+    owner = subprocess.Popen(SLEEP)
     (tmp_path / "data").mkdir()
     keeper = str(java.HERE / "keeper.py")
-    subprocess.run([sys.executable, keeper, str(owner.pid), str(tmp_path), "sleep", "60"], check=True)
+    subprocess.run([sys.executable, keeper, str(owner.pid), str(tmp_path), *SLEEP], check=True)
     wait_until((tmp_path / "pid").exists)
     server = int((tmp_path / "pid").read_text())
     assert alive(server)
