@@ -880,6 +880,7 @@ class Sequences:
 
     def __init__(self, view: View) -> None:
         assert view.rule.sequence
+        self.view = view
         self.sequence = view.rule.sequence
         self.signals = [Signal(view, step.when) for step in self.sequence.steps]
         between = self.sequence.not_between
@@ -891,8 +892,9 @@ class Sequences:
         values: list[Value] = [None] * len(self.signals)
         between: Value = None
         if faces is not None:
-            values = [signal.read(ts, faces.values())[0] for signal in self.signals]
-            between = self.between.read(ts, faces.values())[0] if self.between else None
+            values[0] = self.signals[0].read(ts, faces.values())[0]
+        if faces is not None and life.alarm:
+            values[1:], between = self.read_others(ts, faces)
         self.first = self.first or Step(life, self.sequence.steps[0].for_)
         begun = self.first.read(ts, values[0])
         if any(value is not None for value in values) and not (life.alarm and life.alarm.fired_at is not None):
@@ -901,13 +903,24 @@ class Sequences:
             life.sample(ts, values[-1], None)
             return
         if life.alarm:
-            self.go_on(life, ts, values, between, begun=begun, zone=zone)
-        elif begun:
-            self.begin(life, ts, values, zone)
+            self.go_on(life, ts, values, between, faces or {}, begun=begun, zone=zone)
+        elif begun and faces is not None:
+            self.begin(life, ts, values, faces, zone)
         if life.alarm and life.alarm.fired_at is None:
             life.check(ts)
 
-    def begin(self, life: Life, ts: int, values: list[Value], zone: str) -> None:
+    def read_others(self, ts: int, faces: Faces) -> tuple[list[Value], Value]:
+        """All but the first step, and `not_between`."""
+        values = [signal.read(ts, faces.values())[0] for signal in self.signals[1:]]
+        return values, self.between.read(ts, faces.values())[0] if self.between else None
+
+    def watch_others(self) -> None:
+        """What comes after the first step is watched from there on, as if never before."""
+        view, between = self.view, self.sequence.not_between
+        self.signals[1:] = [Signal(view, step.when) for step in self.sequence.steps[1:]]
+        self.between = Signal(view, between.when) if between else None
+
+    def begin(self, life: Life, ts: int, values: list[Value], faces: Faces, zone: str) -> None:
         run = self.first.run if self.first else None
         assert run
         life.open(ts, run.opened_at, zone, None)
@@ -918,9 +931,13 @@ class Sequences:
         pause = None if sequence.max_pause is None else ms(sequence.max_pause)
         steps = [Step(life, step.for_) for step in sequence.steps]
         life.alarm.match = Match(run.opened_at, run, 1, steps, between, ms(sequence.within), pause)
+        self.watch_others()
+        values[1:], _ = self.read_others(ts, faces)
         self.progress(life, life.alarm.match, ts, values)
 
-    def go_on(self, life: Life, ts: int, values: list[Value], between: Value, *, begun: bool, zone: str) -> None:
+    def go_on(
+        self, life: Life, ts: int, values: list[Value], between: Value, faces: Faces, *, begun: bool, zone: str
+    ) -> None:
         match = life.alarm.match if life.alarm else None
         assert match
         if match.step > 1 and not match.before.over:
@@ -934,7 +951,7 @@ class Sequences:
         waits = match.step == 1 and self.sequence.overlap == "latest"
         if begun and waits and self.first and self.first.run and self.first.run.opened_at > match.before.last_true:
             life.end(ts, "replaced", phase=1)
-            self.begin(life, ts, values, zone)
+            self.begin(life, ts, values, faces, zone)
 
     def progress(self, life: Life, match: Match, ts: int, values: list[Value]) -> None:
         """Take as many steps as this sample allows."""
@@ -975,7 +992,7 @@ def leaves_of(condition: Condition) -> list[Leaf]:
     if isinstance(condition, Change):
         return [condition.leaf]
     if isinstance(condition, Sequences):
-        return [leaf for signal in (*condition.signals, condition.between) if signal for leaf in signal.leaves()]
+        return condition.signals[0].leaves()
     return condition.signal.leaves() if isinstance(condition, Sustained | Pulses) else []
 
 

@@ -6,7 +6,7 @@ and is a matter of the second condition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from operators.records import FaceTrack
@@ -14,6 +14,7 @@ from operators.rules.condition import Due, Now, Value
 from operators.rules.conditions import Absence
 from operators.rules.crowd import forget_members, read_members
 from operators.rules.plan import Plan
+from operators.rules.reading import Reader
 from operators.rules.signal import Truth
 from operators.rules.state import FOREVER, Slot
 from operators.rules.sustained import breaks_at, lasts
@@ -34,18 +35,30 @@ class NoFaces:
             return Value(None, None)
         present = unknown = 0
         shown = None
-        for face, value in read_members(self.plan, slot, faces, now.ts, all_kept=False):
+        for face, value in self._faces(slot, faces, now.ts):
             present += value is True
             unknown += value is None
             shown = shown or (face if value else None)
-        if slot.members:
-            forget_members(slot, now.ts, after=self.plan.hold)
         value = self._value(present, unknown, now)
         if value is False:
             slot.armed = True
         elif value and not (self.absence.arm_on_start or slot.armed):
             value = False
         return Value(value, float(present), shown)
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """Nobody is what it looks for."""
+        return ()
+
+    def rests(self, _: Slot, /) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def forgets(self) -> bool:
+        """It needs to know whether it is armed."""
+        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether the absence was observed for long enough."""
@@ -64,6 +77,15 @@ class NoFaces:
         """What faces showed for `max_gap`; that a presence has armed it, for ever."""
         return self.plan.hold if self.absence.arm_on_start else FOREVER // 2
 
+    def _faces(self, slot: Slot, faces: Sequence[FaceTrack], ts: int) -> Iterable[tuple[FaceTrack, Truth]]:
+        """Each face with whether it counts; without a predicate, those that are sure enough."""
+        if self.plan.reader is None:
+            sure = self.plan.rule.min_confidence
+            return [(face, True if face.confidence >= sure else None) for face in faces]
+        if slot.members:
+            forget_members(slot, ts, after=self.plan.hold)
+        return read_members(self.plan, slot, faces, ts, all_kept=False)
+
     def _value(self, present: int, unknown: int, now: Now) -> Truth:
         if present >= self.absence.fewer_than:
             return False
@@ -79,6 +101,20 @@ class NoFrames:
     def read(self, slot: Slot, _: Sequence[FaceTrack], now: Now) -> Value:  # noqa: ARG002 -- a picture is enough
         """FALSE: here is a picture."""
         return Value(value=False, level=0.0)
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """It reads no faces."""
+        return ()
+
+    def rests(self, _: Slot, /) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def forgets(self) -> bool:
+        """It knows nothing of faces."""
+        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""

@@ -15,7 +15,7 @@ from operators.records import FaceTrack
 from operators.rules.condition import Due, Now, Value
 from operators.rules.conditions import Change
 from operators.rules.plan import Plan, milliseconds
-from operators.rules.reading import NOBODY, LeafReader
+from operators.rules.reading import NOBODY, LeafReader, Reader
 from operators.rules.state import NEVER, Leaf, Slot, Usual
 from operators.rules.sustained import breaks_at, lasts
 
@@ -76,6 +76,20 @@ class ChangeFromUsual:
             moved = -moved
         far = moved >= self.change.absolute and moved / usual.scale >= self.change.zscore
         return Value(far, moved, face)
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """Every reading is part of the baseline."""
+        return ()
+
+    def rests(self, _: Slot, /) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def forgets(self) -> bool:
+        """It needs its past."""
+        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""

@@ -1,7 +1,7 @@
 """What every condition is: it turns samples into one value per scope, and says when an episode is enough.
 
 Adding one: settings in `conditions.py` and a field of `Rule`, its memory in `state.py`, a module with these
-methods, a line in `evaluator.py`. The life cycle, scopes, schedules, silence and limits come by themselves.
+methods, a line in `compile.py`. The life cycle, scopes, schedules, silence and limits come by themselves.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from operators.records import FaceTrack
+from operators.rules.reading import Reader
 from operators.rules.signal import Truth
 from operators.rules.state import Slot
 
@@ -50,6 +51,20 @@ class Condition(Protocol):
 
     def read(self, slot: Slot, faces: Sequence[FaceTrack], now: Now) -> Value:
         """The value of a sample that shows `faces` in the scope; called once per sample, in time order."""
+        ...
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """Every predicate that it reads; empty where also samples that reach no threshold must be read."""
+        ...
+
+    def rests(self, slot: Slot) -> bool:
+        """After a FALSE sample outside an episode: whether more of them would change nothing but the time."""
+        ...
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a slot that rests is as good as none."""
         ...
 
     def enough(self, slot: Slot) -> bool:

@@ -91,6 +91,20 @@ class CountTracks:
         value = True if len(counted) >= self.at_least else None if possible >= self.at_least else False
         return Value(value, float(len(counted)), shown)
 
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """The predicate of each track."""
+        return () if self.plan.reader is None else (self.plan.reader,)
+
+    def rests(self, slot: Slot) -> bool:
+        """While nobody counts, or is about to."""
+        return not slot.members
+
+    @property
+    def forgets(self) -> bool:
+        """FALSE leaves nothing behind."""
+        return True
+
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted; without `for`, at once."""
         return lasts(self.plan, slot)
@@ -138,6 +152,20 @@ class ShareOfTracks:
         on = slot.signal.last and now.ts - slot.signal.at <= self.plan.hold
         return Value(share >= (self.exit if on else self.enter), share, shown)
 
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """Every reading makes somebody part of the population."""
+        return ()
+
+    def rests(self, _: Slot, /) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def forgets(self) -> bool:
+        """It needs the population."""
+        return False
+
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""
         return lasts(self.plan, slot)
@@ -157,9 +185,10 @@ class ShareOfTracks:
 
     def _census(self, slot: Slot, ts: int) -> tuple[int, int]:
         """Tracks read within `over`, and how many of them were TRUE then."""
-        forget_members(slot, ts, after=max(self.over, self.plan.hold))
         people = self._people(slot, ts)
-        return len(people), sum(member.value for member in people)
+        if len(people) < len(slot.members):
+            forget_members(slot, ts, after=max(self.over, self.plan.hold))
+        return len(people), sum([member.value for member in people])
 
     def _people(self, slot: Slot, ts: int) -> list[Member]:
         return [member for member in slot.members.values() if ts - member.read_at < self.over]

@@ -11,9 +11,9 @@ from hashlib import blake2b
 
 from operators.records import Alert, Scope, Severity, Status
 from operators.rules.condition import Condition, Due, Value
+from operators.rules.gate import Gate, gate_of
 from operators.rules.notice import NO_COOLDOWN, limit_notice, transition
 from operators.rules.plan import Plan
-from operators.rules.reading import LeafReader
 from operators.rules.schedule import Hours
 from operators.rules.signal import Truth, advance, false_at, held
 from operators.rules.silence import Silence
@@ -35,13 +35,14 @@ class Line:
     condition: Condition
     limit: int
     """Most alarms of the rule at a time."""
-    threshold: LeafReader | None
-    """The one number that decides whether there is anything to remember, where it is so simple."""
+    gate: Gate | None
+    """Tells the samples that change nothing in a slot that rests."""
+    forgets: bool
+    """A slot that rests is as good as none."""
 
 
 def make_line(plan: Plan, condition: Condition, *, limit: int, skip_quiet: bool) -> Line:
     """Put a rule and its condition together; `skip_quiet` makes no sample of what shows and leaves nothing."""
-    reader = plan.reader if skip_quiet and plan.rule.condition == "sustained" else None
     return Line(
         id=plan.rule.id,
         scope=plan.scope,
@@ -51,7 +52,8 @@ def make_line(plan: Plan, condition: Condition, *, limit: int, skip_quiet: bool)
         plan=plan,
         condition=condition,
         limit=limit,
-        threshold=None if reader is None else reader.threshold,
+        gate=gate_of(condition.readers) if skip_quiet else None,
+        forgets=condition.forgets,
     )
 
 
@@ -136,6 +138,7 @@ def unread(line: Line, slot: Slot, *, key: str, ts: int, journal: Journal) -> No
     if journal.probe is not None:
         journal.saw(line, slot, Value(None, None), key=key, ts=ts)
     if slot.signal.known:
+        slot.rests = False
         advance(slot.signal, ts, None, line.plan.hold)
         journal.settle(slot, _next(line, slot)[0])
 
@@ -225,7 +228,7 @@ def _forget(slot: Slot) -> None:
     """Everything but the cooldown."""
     blank = Slot()
     slot.signal, slot.leaves, slot.buckets, slot.members = blank.signal, blank.leaves, blank.buckets, blank.members
-    slot.armed, slot.pulse, slot.match, slot.usual = False, None, None, None
+    slot.armed, slot.rests, slot.pulse, slot.match, slot.usual = False, False, None, None, None
 
 
 def _extend(alarm: Alarm, signal: Signal, reading: Value, *, ts: int, hold: int) -> None:

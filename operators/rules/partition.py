@@ -238,15 +238,10 @@ class Partition:
 
 
 def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
-    slots, threshold, zones = book.slots, line.threshold, line.zones
+    slots, zones = book.slots, line.zones
     for face in faces:
-        key = face.track_id
-        if threshold is not None and key not in slots:
-            level = threshold.number(face)  # most faces show nothing: they cost one comparison
-            if level is None or level < threshold.enter:
-                continue
         shown = EMPTY if zones and zones.isdisjoint(face.zones) else (face,)
-        _read(line, book, key, shown, now=now, journal=journal)
+        _read(line, book, face.track_id, shown, now=now, journal=journal)
     for key, slot in slots.items():
         if slot.signal.known and slot.read_at != now.ts:
             unread(line, slot, key=key, ts=now.ts, journal=journal)
@@ -261,18 +256,20 @@ def _read_zones(line: Line, book: Book, faces: Sequence[FaceTrack], *, now: Now,
 
 def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:
     """Give one scope of a rule its sample; where there is nothing to remember, there is no slot."""
-    slot, threshold = book.slots.get(key), line.threshold
+    slot, gate, ts = book.slots.get(key), line.gate, now.ts
     if slot is None:
-        if threshold is not None:
-            level, _ = threshold.level(faces)
-            if level is None or level < threshold.enter:
-                return
+        if gate is not None and line.forgets and not gate.reached(faces):
+            return
         slot = book.slots[key] = Slot()
+    elif gate is not None and slot.rests and gate.reached(faces) is False:
+        slot.signal.at = slot.read_at = ts
+        return
     value = line.condition.read(slot, faces, now)
-    sample(line, slot, value, key=key, ts=now.ts, book=book, journal=journal)
-    over = slot.alarm is None and slot.quiet_until <= now.ts and slot.began < now.ts
-    if threshold is not None and over and not slot.leaves[0].on:
-        del book.slots[key]
+    sample(line, slot, value, key=key, ts=ts, book=book, journal=journal)
+    if gate is not None:
+        slot.rests = value.value is False and slot.alarm is None and line.condition.rests(slot)
+        if slot.rests and line.forgets and slot.quiet_until <= ts and slot.began < ts:
+            del book.slots[key]
 
 
 def _read_no_frames(line: Line, ts: int, journal: Journal) -> Slot:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from operators.records import UNKNOWN, FaceTrack
 from operators.rules.predicate import Predicate
 from operators.rules.signal import Truth, all_of, any_of, negate
 from operators.rules.state import Leaf
 
-__all__ = ["NOBODY", "LeafReader", "Reader", "Reading", "ready"]
+__all__ = ["NOBODY", "LeafReader", "Number", "Reader", "Reading", "ready"]
 
 NOBODY = -math.inf
 """The level where no face is: FALSE, whatever the threshold."""
-NEGATIVE = ("anger", "disgust", "fear", "sadness")
 
 Reading = tuple[Truth, float | None, FaceTrack | None]
 """Value, level (None where nobody is, or nobody can be read), and the face that shows it most."""
 Number = Callable[[FaceTrack], float | None]
+"""A number of one face; None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class LeafReader:
     def level(self, faces: Sequence[FaceTrack]) -> tuple[float | None, FaceTrack | None]:
         """One level for all faces and the face that shows it most; None if there are faces but none is readable."""
         if len(faces) == 1:
-            face = faces[0]
+            (face,) = faces
             return (self.number(face) if self.readable(face) else None), face
         if not faces:
             return NOBODY, None
@@ -88,9 +89,13 @@ class LeafReader:
             if fresh or leaf.level is None:
                 return level
             return leaf.level + -math.expm1(-(ts - leaf.at) / self.ema) * (level - leaf.level)
-        kept = [] if fresh else [pair for pair in leaf.recent if pair[0] > ts - self.median]
-        leaf.recent = [*kept, (ts, level)]
-        return _median([number for _, number in leaf.recent])
+        recent = leaf.recent
+        if fresh:
+            recent.clear()
+        recent.append((ts, level))
+        while recent[0][0] <= ts - self.median:
+            del recent[0]
+        return _median([number for _, number in recent])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,13 @@ class Reader:
     leaves: tuple[LeafReader, ...]
     tree: Callable[[Sequence[Truth]], Truth] | None
     grade: Callable[[Sequence[float | None]], float | None] | None
+    negates: bool
+    """A `not` is in it, so that it can be TRUE where no number reaches its threshold."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether FALSE samples leave something behind."""
+        return any(leaf.remembers for leaf in self.leaves)
 
     @property
     def threshold(self) -> LeafReader | None:
@@ -152,10 +164,14 @@ def ready(
         for leaf in when.leaves
     )
     if when.is_leaf:
-        return Reader(leaves, None, None)
+        return Reader(leaves, None, None, negates=False)
     places = iter(range(len(leaves)))
     tree, grade = _tree(when, places.__next__)
-    return Reader(leaves, tree, grade)
+    return Reader(leaves, tree, grade, negates=_negates(when))
+
+
+def _negates(when: Predicate) -> bool:
+    return when.not_ is not None or any(_negates(part) for part in (*when.all, *when.any))
 
 
 Tree = Callable[[Sequence[Truth]], Truth]
@@ -193,18 +209,21 @@ def _number(leaf: Predicate, signals: Mapping[str, Mapping[str, float]]) -> Numb
     if leaf.prob:
         return _probability(leaf.prob, signals)
     if signals.keys().isdisjoint(leaf.prob_any):
-        return lambda face: _highest(face.scores, leaf.prob_any)
+        return _highest(leaf.prob_any)
     numbers = [_probability(name, signals) for name in leaf.prob_any]
     return lambda face: max((level for number in numbers if (level := number(face)) is not None), default=None)
 
 
-def _highest(scores: Mapping[str, float], names: tuple[str, ...]) -> float | None:
-    """The highest of these scores; a loop, since this is asked for every face and rule."""
-    highest = None
-    for name in names:
-        score = scores.get(name)
-        if score is not None and (highest is None or score > highest):
-            highest = score
+def _highest(names: tuple[str, ...]) -> Number:
+    """The highest of these scores; usually a face has them all, and no loop is needed."""
+    every: Callable[[Mapping[str, float]], tuple[float, ...]] = itemgetter(*names, names[0])
+
+    def highest(face: FaceTrack) -> float | None:
+        try:
+            return max(every(face.scores))
+        except KeyError:
+            return max([face.scores[name] for name in names if name in face.scores], default=None)
+
     return highest
 
 
@@ -220,8 +239,9 @@ def _intensity(face: FaceTrack) -> float | None:
 
 
 def _valence(face: FaceTrack) -> float:
-    scores = face.scores
-    return scores.get("happiness", 0.0) - sum(scores.get(name, 0.0) for name in NEGATIVE)
+    score = face.scores.get
+    negative = score("anger", 0.0) + score("disgust", 0.0) + score("fear", 0.0) + score("sadness", 0.0)
+    return score("happiness", 0.0) - negative
 
 
 def _median(numbers: list[float]) -> float:

@@ -32,7 +32,7 @@ class Watcher:
     for_ms: int
     first: int
     last: int
-    """Its part of the leaves of the slot: `[first, last)`."""
+    """Its part of the leaves of the match: `[first, last)`; the first step has its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Steps:
         if sequence is None:
             raise ValueError(f"expected a rule with a sequence, got {plan.rule.id}")
         watchers: list[Watcher] = []
-        first = 0
+        first = last = 0
         for part in (*sequence.steps, *([sequence.not_between] if sequence.not_between else ())):
-            last = first + len(part.when.leaves)
+            last = first + len(part.when.leaves) if watchers else 0
             watchers.append(Watcher(plan.prepare(part.when), milliseconds(part.for_), first, last))
             first = last
         return cls(
@@ -75,22 +75,38 @@ class Steps:
         match = slot.match
         if match is None:
             match = slot.match = Match([None] * len(self.watchers))
-            slot.leaves = [leaf for watcher in self.watchers for leaf in watcher.reader.blank()]
+            slot.leaves = self.watchers[0].reader.blank()
         if match.made and slot.alarm is None:
             _drop(match)
-        readings = [
-            watcher.reader.read(slot.leaves[watcher.first : watcher.last], faces, now.ts) for watcher in self.watchers
-        ]
+        readings = [self.watchers[0].reader.read(slot.leaves, faces, now.ts)]
+        if match.made:
+            readings += self._read_others(match, faces, now.ts)
         if slot.alarm is not None and slot.alarm.fired_at is not None:
             self._follow(0, slot, match, readings, now.ts)
             return Value(*readings[self.count - 1])
-        over = self._advance(slot, match, readings, now.ts)
+        over = self._advance(slot, match, readings, faces, ts=now.ts)
         known = any(reading[0] is not None for reading in readings)
         if not match.made or over in GIVEN_UP:
             return Value(False if known else None, None, over=over)
         slot.due = FOREVER  # what comes next may have come nearer
         _, level, face = readings[min(len(match.made), self.count - 1)]
         return Value(True if known else None, level, face, match.starts_at, over)
+
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """That of the first step; the others are read from then on."""
+        return (self.watchers[0].reader,)
+
+    def rests(self, slot: Slot) -> bool:
+        """While no step is on its way."""
+        match = slot.match
+        open_ = match is not None and (match.made or match.runs[0] is not None)
+        return not open_ and not any(leaf.on for leaf in slot.leaves)
+
+    @property
+    def forgets(self) -> bool:
+        """FALSE leaves nothing behind."""
+        return True
 
     def enough(self, slot: Slot) -> bool:
         """Whether the last step was made."""
@@ -126,8 +142,16 @@ class Steps:
         """As long as a run bears not to be seen."""
         return self.plan.hold
 
-    def _advance(self, slot: Slot, match: Match, readings: Sequence[Reading], ts: int) -> str:
-        """Begin a match or go on with it; returns why the one before ended."""
+    def _read_others(self, match: Match, faces: Sequence[FaceTrack], ts: int) -> list[Reading]:
+        """All but the first step, which are read while there is a match."""
+        return [
+            watcher.reader.read(match.leaves[watcher.first : watcher.last], faces, ts) for watcher in self.watchers[1:]
+        ]
+
+    def _advance(
+        self, slot: Slot, match: Match, readings: list[Reading], faces: Sequence[FaceTrack], *, ts: int
+    ) -> str:
+        """Begin a match or go on with it; returns why the one before ended. `readings` becomes those of the new one."""
         first = self._follow(0, slot, match, readings, ts)
         begun = first is not None and first.satisfied_at == ts
         if match.made:
@@ -147,6 +171,8 @@ class Steps:
         over = "replaced" if match.made else ""
         _drop(match)
         match.made, match.starts_at, match.end = [ts], first.starts_at, ts
+        match.leaves = [leaf for watcher in self.watchers[1:] for leaf in watcher.reader.blank()]
+        readings[1:] = self._read_others(match, faces, ts)
         self._make_steps(slot, match, readings, ts)
         return over
 
@@ -213,5 +239,5 @@ class Steps:
 
 def _drop(match: Match) -> None:
     """Forget how far it came; the first step is watched all the time."""
-    match.made = []
+    match.made, match.leaves = [], []
     match.runs[1:] = [None] * (len(match.runs) - 1)

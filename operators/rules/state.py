@@ -155,11 +155,12 @@ class Run:
 class Match:
     """How far a sequence has come: `made` steps, each at its time, the first of which began at `starts_at`.
 
-    `runs` has the open run of each step, and of `not_between` after them; `end` is the last TRUE sample of the step
-    that was made last.
+    `runs` has the open run of each step, and of `not_between` after them, and `leaves` the memory of their predicates
+    but for the first step's; `end` is the last TRUE sample of the step that was made last.
     """
 
     runs: list[Run | None]
+    leaves: list[Leaf] = field(default_factory=list)
     made: list[int] = field(default_factory=list)
     starts_at: int = 0
     end: int = 0
@@ -194,6 +195,8 @@ class Slot:
     """When the last episode began: a second one in that ms would have the same id."""
     refused: bool = False
     """The signal is TRUE, but there was no room for an alarm."""
+    rests: bool = False
+    """FALSE samples change nothing but the time."""
     leaves: list[Leaf] = field(default_factory=list)
     buckets: list[Bucket] = field(default_factory=list)
     """`ratio`: the window of the episode."""

@@ -29,6 +29,20 @@ class Sustained:
         value, level, face = self.reader.read(slot.leaves, faces, now.ts)
         return Value(value, level, face)
 
+    @property
+    def readers(self) -> Sequence[Reader]:
+        """The predicate."""
+        return (self.reader,)
+
+    def rests(self, slot: Slot) -> bool:
+        """While no number is above its threshold."""
+        return not any(leaf.on for leaf in slot.leaves)
+
+    @property
+    def forgets(self) -> bool:
+        """FALSE leaves nothing behind."""
+        return True
+
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""
         return lasts(self.plan, slot)
