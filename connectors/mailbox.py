@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from operators.records import Frame, Gap, GapReason
 
-__all__ = ["LATE", "MAX_STEP_BACK_S", "STOPPED", "Mailbox"]
+__all__ = ["LATE", "MAX_STEP_BACK_S", "STOPPED", "Mailbox", "joined"]
 
 LATE, STOPPED = "late", "stopped"
 """Reasons of drops that are no gaps: older than what was already told, and left over at the end."""
@@ -93,13 +93,14 @@ class Mailbox:
 def _append(gaps: list[Gap], gap: Gap) -> None:
     """Add a gap in time order; neighbours of one reason become one, and so do the oldest when there are too many."""
     if gaps and gaps[-1].reason is gap.reason:
-        gaps[-1] = _joined(gaps[-1], gap)
+        gaps[-1] = joined(gaps[-1], gap)
     else:
         gaps.append(gap)
     if len(gaps) > MAX_GAPS:
-        gaps[:2] = [_joined(gaps[0], gaps[1])]
+        gaps[:2] = [joined(gaps[0], gaps[1])]
 
 
-def _joined(first: Gap, second: Gap) -> Gap:
+def joined(first: Gap, second: Gap) -> Gap:
+    """One gap over both, for the reason of the longer."""
     longer = max(first, second, key=lambda gap: gap.to_ts - gap.from_ts)
     return replace(longer, from_ts=first.from_ts, to_ts=second.to_ts, frames=first.frames + second.frames)

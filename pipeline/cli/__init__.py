@@ -17,6 +17,7 @@ from pipeline.cli.record import record
 from pipeline.cli.replay import replay
 from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
+from pipeline.cli.topics import topics
 from pipeline.cli.tune import tune
 
 __all__ = ["app", "main"]
@@ -41,6 +42,7 @@ app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(rules, name="rules")
+app.add_typer(topics, name="topics")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
