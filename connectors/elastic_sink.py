@@ -22,6 +22,7 @@ class ElasticSink:
 
     name = "elasticsearch"
     statuses = tuple(Status)
+    silenced = True
 
     def __init__(self, settings: ElasticSettings) -> None:
         self._elastic = Elastic(settings)

@@ -57,7 +57,7 @@ class JsonlSink:
 
     def __init__(self, settings: JsonlSettings) -> None:
         self.name = settings.name
-        self.statuses = settings.statuses
+        self.statuses, self.silenced = settings.statuses, False
         self._settings = settings
         self._file: BinaryIO | None = None
         self._known: frozenset[str] = frozenset()

@@ -19,10 +19,11 @@ class MemorySink:
         name: str = "memory",
         *,
         statuses: Sequence[Status] = NOTIFIED,
+        silenced: bool = False,
         failures: Iterable[SinkError | None] = (),
     ) -> None:
         self.name = name
-        self.statuses = statuses
+        self.statuses, self.silenced = statuses, silenced
         self.delivered: list[Alert] = []
         self.closed = False
         self._failures = iter(failures)

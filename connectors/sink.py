@@ -26,7 +26,12 @@ class Sink(Protocol):
 
     @property
     def statuses(self) -> Sequence[Status]:
-        """The statuses it wants; a transition that is silenced goes to no sink."""
+        """The statuses it wants."""
+        ...
+
+    @property
+    def silenced(self) -> bool:
+        """Whether it also wants transitions that are recorded and not told: an archive does, people don't."""
         ...
 
     def deliver(self, alerts: Sequence[Alert], /) -> None:

@@ -35,7 +35,7 @@ class StdoutSink:
     def __init__(self, settings: StdoutSettings | None = None, *, stream: TextIO | None = None) -> None:
         settings = settings or StdoutSettings()
         self.name = settings.name
-        self.statuses = settings.statuses
+        self.statuses, self.silenced = settings.statuses, False
         self._line = _json_line if settings.format == "json" else text_line
         self._stream = stream
 

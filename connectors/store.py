@@ -122,7 +122,7 @@ class Store:
         self._path = settings.path
         waited = min(settings.pending_retention, settings.retention)
         self._retentions: dict[tuple[Status, ...], float] = {NOTIFIED: settings.retention, WAITED: waited}
-        self._waiting: dict[tuple[str, tuple[Status, ...]], tuple[int, int, int]] = {}
+        self._waiting: dict[tuple[str, tuple[Status, ...], bool], tuple[int, int, int]] = {}
         """What `waiting` has counted for a sink: the count, from where to where."""
         self._clock = clock
         self._lock = threading.Lock()
@@ -202,18 +202,19 @@ class Store:
         with self._transaction() as connection:
             _advance(connection, sink, position)
 
-    def waiting(self, sink: str, statuses: Sequence[Status] = NOTIFIED) -> int:
-        """Return how many transitions of these statuses `sink` has not received; silenced ones are for no sink.
+    def waiting(self, sink: str, statuses: Sequence[Status] = NOTIFIED, *, silenced: bool = False) -> int:
+        """Return how many transitions of these statuses `sink` has not received; silenced ones only if it wants them.
 
         Asked several times a second, so it counts only what came or was received since the last time.
         """
-        key = (sink, tuple(statuses))
+        key = (sink, tuple(statuses), silenced)
         with self._lock, self._translated():
             (last,) = self._connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
             found = self._connection.execute("SELECT position FROM cursors WHERE sink = ?", (sink,)).fetchone()
             cursor = int(found[0]) if found else 0
             count, received, counted = self._waiting.get(key, (0, cursor, cursor))
-            count += self._count(statuses, counted, last) - self._count(statuses, received, cursor)
+            count += self._count(statuses, counted, last, silenced=silenced)
+            count -= self._count(statuses, received, cursor, silenced=silenced)
             self._waiting[key] = (count, cursor, last)
         return count
 
@@ -310,12 +311,12 @@ class Store:
         if found != "ok":
             raise SinkError(f"store {self._path}: {_ADVICE['SQLITE_CORRUPT']} ({found})", retryable=False)
 
-    def _count(self, statuses: Sequence[Status], after: int, until: int) -> int:
+    def _count(self, statuses: Sequence[Status], after: int, until: int, *, silenced: bool) -> int:
         """Transitions for sinks in a stretch of the journal; the caller holds the lock."""
         (count,) = self._connection.execute(
             f"""SELECT count(*) FROM alerts WHERE position > ? AND position <= ?
-            AND status IN ({_marks(statuses)}) AND {_SENT}""",  # noqa: S608 -- only marks
-            (after, until, *statuses),
+            AND status IN ({_marks(statuses)}) AND (? OR {_SENT})""",  # noqa: S608 -- only marks
+            (after, until, *statuses, silenced),
         ).fetchone()
         return int(count)
 

@@ -80,7 +80,7 @@ class WebhookSink:
 
     def __init__(self, settings: WebhookSettings, *, clock: Callable[[], float] = time.time) -> None:
         self.name = settings.name
-        self.statuses = settings.statuses
+        self.statuses, self.silenced = settings.statuses, False
         self._settings = settings
         self._clock = clock
         url = httpx.URL(settings.url)

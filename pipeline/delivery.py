@@ -1,6 +1,6 @@
 """From the journal to the sinks: one thread per sink, each behind a cursor of its own.
 
-A worker reads what comes after its cursor, delivers what isn't silenced, then moves the cursor. It may therefore
+A worker reads what comes after its cursor, delivers what its sink wants, then moves the cursor. It may therefore
 deliver a batch twice (a crash in between), never lose one; transition ids make repeats harmless. A slow or dead sink
 delays nobody else.
 """
@@ -181,7 +181,7 @@ class Worker:
     def status(self) -> SinkStatus:
         """Return what waits and why."""
         try:
-            waiting = self._store.waiting(self.name, self._sink.statuses)
+            waiting = self._store.waiting(self.name, self._sink.statuses, silenced=self._sink.silenced)
         except SinkError as error:
             return SinkStatus(self.name, waiting=0, error=str(error))
         return SinkStatus(self.name, waiting=waiting, error=self._error)
@@ -193,7 +193,7 @@ class Worker:
     def _deliver(self) -> None:
         """Deliver the batch and move behind it; raises SinkError when it should come again."""
         position = self._batch[-1][0]
-        wanted = [one for _, one in self._batch if one.status in self._sink.statuses and not one.silenced_by]
+        wanted = [one for _, one in self._batch if self._wants(one)]
         refusal = self._attempt(wanted) if wanted else ""
         if not refusal:
             self._cursor, self._batch = position, []
@@ -208,6 +208,9 @@ class Worker:
             self._cursor, self._saved, self._batch = position, position, []
             self._error = refusal
             _log.error("alert refused for good sink=%s id=%s reason=%s", self.name, wanted[0].transition_id, refusal)
+
+    def _wants(self, alert: Alert) -> bool:
+        return alert.status in self._sink.statuses and (self._sink.silenced or not alert.silenced_by)
 
     def _attempt(self, alerts: Sequence[Alert]) -> str:
         """Deliver; return why the sink will never take these, or nothing. Raises SinkError when it may yet."""

@@ -94,6 +94,17 @@ def test_a_sink_gets_the_statuses_it_wants_only(store):
     assert store.cursor("usual") == store.cursor("curious")
 
 
+def test_an_archive_gets_what_is_silenced_too(store):
+    sink = MemorySink(statuses=tuple(Status), silenced=True)
+    worker = Worker(store, sink)
+    silenced = replace(FEAR, silenced_by="inhibited:camera-down")
+    store.append([silenced])
+    assert worker.status().waiting == 1
+    drain(worker)
+    assert sink.delivered == [silenced]
+    assert worker.status().waiting == 0
+
+
 def test_what_is_silenced_goes_to_no_sink_and_waits_for_none(store):
     sink = MemorySink(statuses=tuple(Status))
     worker = Worker(store, sink)
