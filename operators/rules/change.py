@@ -113,13 +113,12 @@ class ChangeFromUsual:
         return max(self.plan.hold, self.over + self.guard)
 
     def _level(self, slot: Slot, faces: Sequence[FaceTrack], ts: int) -> tuple[float | None, FaceTrack | None]:
-        level, face = self.leaf.level(faces)
-        if level is None or not self.leaf.remembers:
-            return level, face
+        if not self.leaf.remembers:
+            return self.leaf.level(faces)
         if not slot.leaves:
             slot.leaves = [Leaf()]
-        self.leaf.read(slot.leaves[0], level, ts)
-        return slot.leaves[0].level, face
+        _, level, face = self.leaf.read(slot.leaves[0], faces, ts)
+        return level, face
 
     def _look_back(self, usual: Usual, ts: int) -> None:
         """Centre and scale of the cells that began in `[ts - guard - over, ts - guard)`; older ones are dropped."""

@@ -101,12 +101,23 @@ def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: B
     slot.read_at = ts
     if reading.over and slot.alarm is not None and slot.alarm.fired_at is None:
         end(line, slot, reason=reading.over, ts=ts, book=book, journal=journal)
+    signal = slot.signal
     if reading.value is None:
         unread(line, slot, key=key, ts=ts, journal=journal)
         if slot.due == FOREVER:
             journal.settle(slot, _next(line, slot)[0])
         return
-    signal, alarm, value = slot.signal, slot.alarm, reading.value
+    if reading.value or slot.alarm is not None or signal.last or not signal.known or slot.due == FOREVER:
+        _move(line, slot, reading, key=key, ts=ts, book=book, journal=journal)
+    else:
+        signal.at, slot.refused = ts, False  # FALSE once more, outside an episode: nobody asks for how long
+    if journal.probe is not None:
+        journal.saw(line, slot, reading, key=key, ts=ts)
+
+
+def _move(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: Book, journal: Journal) -> None:
+    """Apply a readable sample."""
+    signal, alarm, value = slot.signal, slot.alarm, bool(reading.value)
     steady = signal.known and signal.last is value and (value or alarm is None) and not reading.over
     if alarm is not None:
         _extend(alarm, signal, reading, ts=ts, hold=line.plan.hold)
@@ -122,8 +133,6 @@ def sample(line: Line, slot: Slot, reading: Value, *, key: str, ts: int, book: B
     # A signal that stays as it is only moves what is due to a later time; `expire` finds out when it gets there.
     if not steady or slot.due == FOREVER:
         _settle_now(line, slot, ts=ts, book=book, journal=journal)
-    if journal.probe is not None:
-        journal.saw(line, slot, reading, key=key, ts=ts)
 
 
 def _settle_now(line: Line, slot: Slot, *, ts: int, book: Book, journal: Journal) -> None:

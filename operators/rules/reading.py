@@ -49,9 +49,10 @@ class LeafReader:
 
     def level(self, faces: Sequence[FaceTrack]) -> tuple[float | None, FaceTrack | None]:
         """One level for all faces and the face that shows it most; None if there are faces but none is readable."""
-        if len(faces) == 1:
+        if len(faces) == 1:  # the usual case, written out
             (face,) = faces
-            return (self.number(face) if self.readable(face) else None), face
+            hidden = face.label == UNKNOWN or face.quality < self.min_quality or face.confidence < self.min_confidence
+            return None if hidden else self.number(face), face
         if not faces:
             return NOBODY, None
         most, shown, levels = NOBODY, None, []
@@ -68,10 +69,11 @@ class LeafReader:
             return most, shown
         return (min(levels) if self.aggregate == "min" else sum(levels) / len(levels)), shown
 
-    def read(self, leaf: Leaf, level: float | None, ts: int) -> Truth:
-        """The value at a sample, by hysteresis over the smoothed level; UNKNOWN changes nothing."""
+    def read(self, leaf: Leaf, faces: Sequence[FaceTrack], ts: int) -> Reading:
+        """Value, level and face at a sample, by hysteresis over the smoothed level; UNKNOWN changes nothing."""
+        level, face = self.level(faces)
         if level is None:
-            return None
+            return None, None, face
         fresh = ts - leaf.at > self.max_gap
         if self.ema or self.median:
             level = self._smooth(leaf, level, ts=ts, fresh=fresh)
@@ -79,7 +81,7 @@ class LeafReader:
         if on and (fresh or not leaf.on):
             leaf.since = ts
         leaf.on, leaf.at, leaf.level = on, ts, None if level == NOBODY else level
-        return on and ts - leaf.since >= self.hold
+        return on and ts - leaf.since >= self.hold, leaf.level, face
 
     def _smooth(self, leaf: Leaf, level: float, *, ts: int, fresh: bool) -> float:
         if level == NOBODY:
@@ -125,16 +127,12 @@ class Reader:
     def read(self, memory: Sequence[Leaf], faces: Sequence[FaceTrack], ts: int) -> Reading:
         """Value, level and face at a sample; `memory` moves on."""
         if self.tree is None or self.grade is None:
-            reader, leaf = self.leaves[0], memory[0]
-            level, face = reader.level(faces)
-            value = reader.read(leaf, level, ts)
-            return value, None if value is None else leaf.level, face
+            return self.leaves[0].read(memory[0], faces, ts)
         values, levels, shown = [], [], None
         for reader, leaf in zip(self.leaves, memory, strict=True):
-            level, face = reader.level(faces)
-            value = reader.read(leaf, level, ts)
+            value, level, face = reader.read(leaf, faces, ts)
             values.append(value)
-            levels.append(None if value is None else leaf.level)
+            levels.append(level)
             shown = shown or face
         return self.tree(values), self.grade(levels), shown
 
