@@ -19,6 +19,8 @@ from operators.rollup import Rollup
 __all__ = ["ECS_VERSION", "Entry", "action", "alert_entries", "health_entry", "rollup_entry"]
 
 ECS_VERSION = "8.17.0"
+STATE = f"mien.{Index.STATE}"
+"""The dataset of states, whose documents else look like those of transitions."""
 Body = Mapping[str, Any]
 
 
@@ -41,7 +43,7 @@ def alert_entries(alert: Alert, zone: tzinfo = UTC) -> tuple[Entry, Entry]:
     body = _present(_alert(presentable(alert), zone))
     return (
         Entry(Index.ALERTS, alert.ts, alert.transition_id, body),
-        Entry(Index.STATE, alert.starts_at, alert.alert_id, body, version=alert.seq),
+        Entry(Index.STATE, alert.starts_at, alert.alert_id, {**body, "event.dataset": STATE}, version=alert.seq),
     )
 
 

@@ -49,7 +49,7 @@ _COMMON = {
     "@timestamp": DATE,
     "ecs.version": KEYWORD,
     "event.kind": KEYWORD,  # alert, metric
-    "event.dataset": KEYWORD,  # mien.alerts, mien.metrics, mien.health
+    "event.dataset": KEYWORD,  # mien. and the kind of index: mien.alerts, mien.alert-state
     "observer.type": KEYWORD,  # camera
     "observer.name": KEYWORD,  # the camera; absent for a group, the site, and what belongs to no camera
     "observer.geo.name": KEYWORD,  # the zone; absent for a whole camera
