@@ -7,7 +7,6 @@ methods, a line in `compile.py`. The life cycle, scopes, schedules, silence and 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from operators.records import FaceTrack
@@ -22,8 +21,7 @@ Due = tuple[int, int, str]
 which that is certain: a sample just in time still closes a gap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """The instant of a sample: its time in ms, and what is known of the cameras' health."""
 
     ts: int

@@ -22,6 +22,10 @@ from operators.rules.state import FOREVER, Alarm, Book, EvaluatorState, Signal, 
 __all__ = ["Journal", "Line", "Probe", "end", "expire", "make_line", "merge", "release", "sample", "unread"]
 
 
+LINGER_MS = 10_000
+"""A slot that nothing depends on any more is kept for so long, so that it needn't be looked at with every picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One rule in one partition: its plan, of which what every sample asks for is at hand, and its condition."""
@@ -348,7 +352,7 @@ def _next(line: Line, slot: Slot) -> Due:
     """What happens next if no other sample comes."""
     plan, alarm = line.plan, slot.alarm
     if alarm is None:
-        forgotten = max(slot.read_at + line.condition.remembers + 1, slot.quiet_until)
+        forgotten = max(slot.read_at + line.condition.remembers + LINGER_MS, slot.quiet_until)
         coming = (forgotten, forgotten, "forget")
     elif alarm.fired_at is None:
         coming = line.condition.breaks_at(slot)

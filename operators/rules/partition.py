@@ -84,7 +84,8 @@ class Partition:
         for line in self.lines:
             if line.hours is None or line.hours.span(ts)[0]:
                 self._look(line, books[line.id], faces, now=now, journal=journal)
-        self._note(state, ts, journal, told)
+        if self.silences:
+            self._note(state, ts, journal, told)
 
     def miss(self, state: EvaluatorState, gap: Gap, *, from_ts: int, to_ts: int, journal: Journal) -> None:
         """Apply a gap: UNKNOWN from its start on; for rules about frames, proof that there are none."""

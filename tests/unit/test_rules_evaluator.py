@@ -343,6 +343,6 @@ def test_the_state_is_small_and_goes_with_the_tracks() -> None:
     firing = [slot for book in state.books.values() for slot in book.slots.values()]
     assert len(firing) == 26
     assert len(msgspec.json.encode(state)) / len(firing) < 1000
-    left, _ = run(evaluator, [Tick("cam", START + 30 + i) for i in range(8)], state)
+    left, _ = run(evaluator, [Tick("cam", START + 30 + i) for i in range(20)], state)
     assert not any(book.slots for book in left.books.values())
     assert len(msgspec.json.encode(left)) < 500
