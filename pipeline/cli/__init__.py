@@ -19,6 +19,7 @@ from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
 from pipeline.cli.topics import topics
 from pipeline.cli.tune import tune
+from pipeline.cli.worker import worker
 
 __all__ = ["app", "main"]
 
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, bench):
+for command in (run, demo, analyze, record, replay, tune, bench, worker):
     app.command()(command)
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")

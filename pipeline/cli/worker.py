@@ -1,0 +1,47 @@
+"""`mien worker`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.options import ConfigOption
+
+__all__ = ["worker"]
+
+
+def worker(
+    *,
+    role: Annotated[
+        str, typer.Option(metavar="ROLE", help="analyze, evaluate, notify, several joined by +, or all of them.")
+    ],
+    config: ConfigOption = Path("mien.yaml"),
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Name of this worker, different for each of one role: restarted under it within 10 s, it goes on "
+            "without a rebalance.",
+        ),
+    ] = "",
+) -> None:
+    """Run a part of the distributed pipeline until SIGTERM.
+
+    analyze reads frames and writes observations, evaluate reads observations and writes alerts, notify reads alerts and
+    delivers them. Start as many workers of each as it takes: they share the cameras among them (one notify for each
+    store). Topics are made by `mien topics apply`, frames come from `mien capture`.
+
+    Example:  mien worker -c mien.yaml --role evaluate
+
+    Example:  mien worker -c mien.yaml --role all
+    """
+    from pipeline.config import load_settings, secret_values
+    from pipeline.logs import set_up
+    from pipeline.worker.roles import parse_roles
+    from pipeline.worker.run import run
+
+    settings = load_settings(config)
+    set_up(secrets=secret_values(settings))
+    run(settings, parse_roles(role), config=config, instance=name)
