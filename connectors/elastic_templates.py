@@ -52,15 +52,15 @@ _COMMON = {
     "event.dataset": KEYWORD,  # mien. and the kind of index: mien.alerts, mien.alert-state
     "observer.type": KEYWORD,  # camera
     "observer.name": KEYWORD,  # the camera; absent for a group, the site, and what belongs to no camera
-    "observer.geo.name": KEYWORD,  # the zone; absent for a whole camera
 }
-_HOURS = {
+_SEEN = {
+    "observer.geo.name": KEYWORD,  # the zone; absent for a whole camera
     "mien.hour": BYTE,  # 0 to 23, in the time zone of the settings
     "mien.weekday": BYTE,  # 1 is Monday, 7 is Sunday
 }
 _ALERT = {
     **_COMMON,
-    **_HOURS,
+    **_SEEN,
     "event.id": KEYWORD,  # the transition: alert id, sequence, status
     "event.action": KEYWORD,  # pending, broken, firing, resolved
     "event.reason": KEYWORD,
@@ -84,7 +84,7 @@ _ALERT = {
 }
 _METRICS = {
     **_COMMON,
-    **_HOURS,
+    **_SEEN,
     "mien.scope": KEYWORD,  # camera, zone
     "mien.frames": INTEGER,
     "mien.fps": FLOAT,
