@@ -17,7 +17,7 @@ def health() -> Json:
     """Whether the machine keeps up."""
     camera = lucene(Index.HEALTH, "mien.kind:camera", CAMERA)
     stage = lucene(Index.HEALTH, "mien.kind:stage")
-    total = lucene(Index.HEALTH, "mien.kind:stage", "mien.stage:total")
+    total = lucene(Index.HEALTH, "mien.kind:stage", "mien.stage:decision")
     whole = lucene(Index.METRICS, WHOLE, CAMERA)
     return dashboard(
         "mien-pipeline",
@@ -75,7 +75,7 @@ def health() -> Json:
                 time_series(
                     "95 % of the calls of each stage take less than",
                     over_time(stage, [("max", "mien.latency.p95")], group="mien.stage", alias="{{mien.stage}}"),
-                    says="Wall time of one call; `total` is from camera to decision.",
+                    says="Wall time of one call; `decision` is from camera to decision.",
                     unit="s",
                 ),
             ],

@@ -1,7 +1,7 @@
 """What the dashboards ask Elasticsearch: queries in the form in which Grafana's Elasticsearch data source saves them.
 
-Fields are those of connectors/elastic_templates.py. Which kind of document is meant is said by the index, so that
-one data source can read all of them. In a Lucene query `$camera` and the like are the dashboard's variables.
+Fields are those of connectors/elastic_templates.py. Which kind of document is meant is said by its dataset, so that
+one data source can read all indices. In a Lucene query `$camera` and the like are the dashboard's variables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ WHOLE = "mien.scope:camera"
 
 def lucene(kind: Index, *parts: str) -> str:
     """The Lucene query for documents of one kind that meet every part."""
-    return " AND ".join([f"_index:*-{kind}-*", *parts])
+    return " AND ".join([f"event.dataset:mien.{kind}", *parts])
 
 
 def over_time(query: str, metrics: Sequence[Metric], *, group: str = "", alias: str = "") -> Json:
