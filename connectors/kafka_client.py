@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from connectors.kafka_security import client_options, obstacle
-from connectors.kafka_settings import KafkaSettings
+from connectors.kafka_security import check_access, client_options
+from connectors.kafka_settings import KafkaSecurity, KafkaSettings
 from operators.errors import ConfigError, SinkError
 
 __all__ = ["CONNECT_S", "check_checksums", "connection", "hush", "reached"]
@@ -19,7 +19,17 @@ INSTALL = "install the packages of the distributed pipeline: pip install 'mien[d
 
 
 def connection(settings: KafkaSettings) -> dict[str, Any]:
-    """Options of any client that is to reach the brokers, and to find them again soon when they come back."""
+    """Options of any client that is to reach the brokers, and to find them again soon when they come back.
+
+    Where TLS or a login is set, goes the way itself first: a client would only say that nobody answers. Raises
+    ConfigError for files that don't fit, SinkError where we are not let in.
+    """
+    if settings.security != KafkaSecurity():
+        try:
+            check_access(settings)
+        except SinkError as error:
+            if not error.retryable:
+                raise
     return {
         "bootstrap_servers": list(settings.bootstrap),
         "bootstrap_timeout_ms": round(CONNECT_S * 1000),
@@ -64,8 +74,8 @@ def reached(settings: KafkaSettings, doing: str) -> Iterator[None]:
         yield
     except (KafkaTimeoutError, KafkaConnectionError) as error:
         raise SinkError(
-            f"{doing}: no Kafka broker answers at {brokers} ({obstacle(settings) or type(error).__name__}): check "
-            "kafka.bootstrap, that the broker runs, and that nothing between blocks its port",
+            f"{doing}: no Kafka broker answers at {brokers} ({type(error).__name__}): check kafka.bootstrap, that the "
+            "broker runs, and that nothing between blocks its port",
             retryable=True,
         ) from error
     except (AuthorizationError, SaslAuthenticationFailedError) as error:

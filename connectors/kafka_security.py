@@ -1,29 +1,38 @@
 """Encryption and login at the brokers, in the words of each client, and why a connection can't be made.
 
 kafka-python (https://kafka-python.readthedocs.io) takes keyword arguments, Faust an object; both get the same TLS
-context and the same login. No client tells its caller that TLS failed: it tries again until it gives up, as if nobody
-listened. So `obstacle` shakes hands itself, once, and says what is in the way.
+context and the same login. No client tells its caller that it isn't trusted or has the wrong password: it tries again
+until it gives up, as if nobody listened. So `check_access` goes the way itself first, and says what is in it
+(https://kafka.apache.org/protocol#sasl_handshake).
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.kafka_settings import KafkaSecurity, KafkaSettings
-from operators.errors import ConfigError
+from operators.errors import ConfigError, SinkError
 
 if TYPE_CHECKING:
     from faust.auth import SASLCredentials, SSLCredentials
 
-__all__ = ["client_options", "faust_credentials", "obstacle", "tls_context"]
+__all__ = ["check_access", "client_options", "faust_credentials", "tls_context"]
 
-_LOOK_S = 3.0
-"""So long a broker that is looked at may take for each step."""
-_API_VERSIONS = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
-"""Kafka's request ApiVersions, version 0, from a client without a name: every listener answers it before the login."""
+_TALKATIVE = ("kafka", "aiokafka")
+"""Loggers that tell all options of a client, or all that it sends."""
+_STEP_S = 5.0
+"""So long a broker may take for each step of `check_access`."""
+_METADATA, _HANDSHAKE, _AUTHENTICATE = (3, 1), (17, 1), (36, 0)
+"""Kafka's requests, each with the version that we speak: number and version stand in the head of each."""
+_LONGEST = 1024 * 1024
+"""No answer to one of these is longer; what begins so isn't Kafka's protocol."""
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -81,47 +90,126 @@ def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
     return context
 
 
-def obstacle(settings: KafkaSettings) -> str:
-    """What is in the way of a connection to the brokers, with what to do; "" when each answers.
+def check_access(settings: KafkaSettings) -> None:
+    """Connect to a broker, encrypt and log in as the clients do; raise SinkError, with what to do, if none lets us in.
 
-    Looks for seconds at most; a wrong login is not seen here, since a client is told of that.
+    What our configuration or the broker's has to change for is not retryable. Raises ConfigError as `tls_context` does.
     """
     context = tls_context(settings.security) if settings.security.tls else None
-    return "; ".join(filter(None, (_obstacle(broker, context) for broker in settings.bootstrap)))
+    obstacles = []
+    for broker in settings.bootstrap:
+        try:
+            with _connection(broker, context) as connection:
+                _enter(connection, settings)
+        except SinkError as error:
+            obstacles.append(error)
+        else:
+            return
+    retryable = any(obstacle.retryable for obstacle in obstacles)
+    raise SinkError("; ".join(map(str, obstacles)), retryable=retryable) from obstacles[0]
 
 
-def _obstacle(broker: str, context: ssl.SSLContext | None) -> str:
+@contextmanager
+def _connection(broker: str, context: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    """A connection to a broker; what goes wrong on it becomes a SinkError."""
     host, _, port = broker.rpartition(":")
+    host = host.strip("[]")
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=_LOOK_S) as plain:
+        with socket.create_connection((host, int(port)), timeout=_STEP_S) as plain:
             if context is None:
-                return _plain_obstacle(broker, plain)
-            with context.wrap_socket(plain, server_hostname=host.strip("[]")) as encrypted:
-                encrypted.sendall(_API_VERSIONS)
-                encrypted.recv(4)  # TLS 1.3 refuses the client's certificate only now
-                return ""
-    except ssl.SSLCertVerificationError as error:
-        return (
-            f"{broker} shows a certificate that is not trusted ({error.verify_message}): set kafka.security.ca_file to "
-            "the certificate of who signed it, and use the host name that it is for"
-        )
-    except ssl.SSLError as error:
-        if error.reason in {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}:
-            return f"{broker} does not speak TLS: set kafka.security.tls to false, or use the port of its TLS listener"
-        return f"{broker} breaks off TLS ({error.reason}): check kafka.security.cert_file and key_file"
+                yield plain
+            else:
+                with context.wrap_socket(plain, server_hostname=host) as encrypted:
+                    yield encrypted
+    except (_HungUpError, ConnectionResetError, ssl.SSLError) as error:
+        advice = _advice(error, tls=context is not None)
+        raise SinkError(f"Kafka at {broker} {advice}", retryable=False) from error
+    except _RefusedError as error:
+        advice = "check username, password and mechanism of kafka.security"
+        raise SinkError(f"Kafka at {broker} refuses our login ({error}): {advice}", retryable=False) from error
     except OSError as error:
-        return f"{broker}: {error.strerror or error}"
+        raise SinkError(
+            f"no Kafka broker answers at {broker} ({error.strerror or error}): check kafka.bootstrap, that the broker "
+            "runs, and that nothing between blocks its port",
+            retryable=True,
+        ) from error
 
 
-def _plain_obstacle(broker: str, plain: socket.socket) -> str:
-    plain.sendall(_API_VERSIONS)
-    answer = plain.recv(4)
-    if answer[:1] in {b"\x15", b"\x16"} or not answer:  # a TLS alert, or the broker hangs up
-        return f"{broker} does not answer without encryption: does it want TLS? Then set kafka.security.tls to true"
-    return ""
+class _HungUpError(Exception):
+    """The broker ended the connection, or answers in another protocol."""
+
+
+class _RefusedError(Exception):
+    """The broker refuses the login, and says why; it never repeats the password."""
+
+
+def _advice(error: Exception, *, tls: bool) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"shows a certificate that is not trusted ({error.verify_message}): set kafka.security.ca_file to the "
+            "certificate of who signed it, and use the host name that it is for"
+        )
+    if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+        return f"refuses our TLS ({error.reason}): check kafka.security.cert_file and key_file"
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"does not speak TLS ({error.reason}): set kafka.security.tls to false, or use the port of its TLS listener"
+        )
+    wants = "a login" if tls else "TLS or a login"
+    return f"hangs up: does it want {wants}? See kafka.security"
+
+
+def _enter(connection: socket.socket, settings: KafkaSettings) -> None:
+    """Log in where that is set, else ask for something that only who is let in gets an answer to."""
+    options = client_options(settings)
+    if "sasl_mechanism" not in options:
+        _ask(connection, _METADATA, struct.pack(">i", 0))
+        return
+    from kafka.net.sasl import get_sasl_mechanism  # noqa: PLC0415 - only who talks to Kafka needs it
+
+    name = options["sasl_mechanism"].encode()
+    offered = _ask(connection, _HANDSHAKE, struct.pack(">h", len(name)) + name)
+    if _number(offered):
+        raise _RefusedError(f"it does not offer {settings.security.mechanism}")
+    login = get_sasl_mechanism(options["sasl_mechanism"])(**options)
+    while not login.is_done():
+        words = login.auth_bytes()
+        answer = _ask(connection, _AUTHENTICATE, struct.pack(">i", len(words)) + words)
+        length = max(_number(answer[2:]), 0)  # -1 for no message
+        if _number(answer):
+            raise _RefusedError(answer[4 : 4 + length].decode())
+        login.receive(answer[4 + length + 4 :])
+
+
+def _ask(connection: socket.socket, request: tuple[int, int], body: bytes) -> bytes:
+    """Send a request without a client's name, and return the body of the answer."""
+    message = struct.pack(">hhih", *request, 1, -1) + body
+    connection.sendall(struct.pack(">i", len(message)) + message)
+    length = int.from_bytes(_receive(connection, 4))
+    if not 4 <= length <= _LONGEST:
+        raise _HungUpError
+    return _receive(connection, length)[4:]
+
+
+def _receive(connection: socket.socket, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        part = connection.recv(length - len(data))
+        if not part:
+            raise _HungUpError
+        data += part
+    return data
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data[:2], signed=True)
 
 
 def _password(security: KafkaSecurity) -> str:
+    """The password, for a client that would now repeat it in its log at DEBUG: from here on it doesn't."""
+    for name in _TALKATIVE:
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))
     return security.password.get_secret_value() if security.password else ""
 
 
