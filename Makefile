@@ -30,9 +30,10 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-schema: $(STAMPS)/dev ## write the generated JSON Schemas
+schema: $(STAMPS)/dev ## write the generated JSON Schemas and dashboards
 	$(BIN)/mien config schema > docs/mien.schema.json
 	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
+	$(BIN)/mien dashboards write helm/mien/dashboards --provisioning examples/compose/grafana -c examples/compose/mien.yaml
 
 servers: $(STAMPS)/dev ## start a Kafka and an Elasticsearch to try the distributed pipeline with; Ctrl-C ends both
 	@$(BIN)/python -m tests.servers

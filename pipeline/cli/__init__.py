@@ -12,6 +12,7 @@ from operators.errors import ConfigError, MienError
 from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.config import config
+from pipeline.cli.dashboards import dashboards
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.replay import replay
@@ -44,6 +45,7 @@ app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(rules, name="rules")
 app.add_typer(topics, name="topics")
+app.add_typer(dashboards, name="dashboards")
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so

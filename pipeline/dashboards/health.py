@@ -7,6 +7,7 @@ from operators.records import GapReason
 from pipeline.dashboards.layout import CAMERAS, dashboard
 from pipeline.dashboards.panels import by, names, states, table, time_series, timeline
 from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, terms
+from pipeline.recorder import DECISION
 
 __all__ = ["health"]
 
@@ -17,7 +18,7 @@ def health() -> Json:
     """Whether the machine keeps up."""
     camera = lucene(Index.HEALTH, "mien.kind:camera", CAMERA)
     stage = lucene(Index.HEALTH, "mien.kind:stage")
-    total = lucene(Index.HEALTH, "mien.kind:stage", "mien.stage:decision")
+    total = lucene(Index.HEALTH, "mien.kind:stage", f"mien.stage:{DECISION}")
     whole = lucene(Index.METRICS, WHOLE, CAMERA)
     return dashboard(
         "mien-pipeline",
