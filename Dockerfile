@@ -11,8 +11,8 @@ ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
 # The packages, in a folder that is copied as a whole: what builds them stays behind.
 FROM ${PYTHON} AS packages
 ARG EXTRAS=cpu,scene,distributed
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PYTHONDONTWRITEBYTECODE=1
-RUN python -m venv /opt/mien
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PYTHON=/opt/mien/bin/python
+RUN python -m venv --without-pip /opt/mien
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY operators operators
@@ -21,13 +21,13 @@ COPY connectors connectors
 COPY pipeline pipeline
 COPY helm/mien/dashboards helm/mien/dashboards
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/mien/bin/pip install --constraint constraints.txt ".[${EXTRAS}]"
+    pip install --constraint constraints.txt ".[${EXTRAS}]"
 
 
 # docker run mien:tests [what pytest takes]; tests that need servers, cameras or Helm skip and say why.
 FROM packages AS tests
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/mien/bin/pip install --constraint constraints.txt --editable ".[${EXTRAS},dev]"
+    pip install --constraint constraints.txt --editable ".[${EXTRAS},dev]"
 COPY . .
 RUN useradd --uid 10001 --create-home mien && chown -R mien /src
 USER 10001:10001

@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema servers bench clean
+.PHONY: help run test check lint types format schema helm servers bench clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ help: ## show this help
 run: $(STAMPS)/run ## run the main job on the built-in scene for a minute
 	@$(BIN)/mien demo
 
-test: $(STAMPS)/dev $(STAMPS)/debian $(STAMPS)/servers ## run the test suite
+test: $(STAMPS)/dev $(STAMPS)/debian $(STAMPS)/servers $(STAMPS)/go-tools ## run the test suite
 	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint types test ## lint, types and tests, as CI runs them
@@ -33,6 +33,11 @@ format: $(STAMPS)/dev ## format and fix what can be fixed
 schema: $(STAMPS)/dev ## write the generated JSON Schemas and dashboards
 	$(BIN)/mien config schema > docs/mien.schema.json
 	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
+	PYTHONPATH=. $(BIN)/python helm/schema.py
+
+helm: schema $(STAMPS)/go-tools ## write the schema of the chart's values, lint and render the chart, check what it renders
+	PYTHONPATH=. $(BIN)/python tests/integration/test_helm.py
+	$(BIN)/pytest -q tests/integration/test_helm.py
 	$(BIN)/mien dashboards write helm/mien/dashboards --provisioning examples/compose/grafana -c examples/compose/mien.yaml
 
 servers: $(STAMPS)/dev ## start a Kafka and an Elasticsearch to try the distributed pipeline with; Ctrl-C ends both
@@ -64,4 +69,9 @@ $(STAMPS)/debian: tests/debian-packages.txt | $(STAMPS)/venv
 
 $(STAMPS)/servers: tests/servers/kafka.xml tests/servers/elasticsearch.xml | $(STAMPS)/dev
 	@$(BIN)/python -m tests.servers fetch
+	@touch $@
+
+# Where Go is missing, the tests that need these tools skip and say so.
+$(STAMPS)/go-tools: tests/install-go-tools.sh | $(STAMPS)/venv
+	@tests/install-go-tools.sh >/dev/null || [ $$? -eq 3 ]
 	@touch $@
