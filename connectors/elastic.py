@@ -16,6 +16,7 @@ from typing import Any
 from connectors.elastic_documents import Entry, action
 from connectors.elastic_settings import ElasticSettings
 from connectors.elastic_templates import Index, current, expired, mapping, templates
+from connectors.tls import trust
 from operators.errors import ConfigError, SinkError
 
 try:
@@ -79,8 +80,8 @@ class Elastic:
         self._applied_at: float | None = None
         api_key, password = settings.api_key, settings.password
         options: dict[str, Any] = {"request_timeout": settings.timeout, "max_retries": 0}
-        if settings.ca_file:
-            options["ca_certs"] = str(settings.ca_file)
+        if settings.url.startswith("https:"):
+            options["ssl_context"] = trust(settings.ca_file, key="elasticsearch.ca_file")
         if api_key:
             options["api_key"] = api_key.get_secret_value()
         elif password:
@@ -184,7 +185,7 @@ class Elastic:
         except elasticsearch.TransportError as error:
             self._applied_at = None  # who comes back may be another, or have lost what it had
             what = f"{type(error).__name__}: {error.message}"
-            raise SinkError(f"{self._shown} can't be reached: {what}", retryable=True) from error
+            raise SinkError(f"{self._shown} can't be reached: {what}: {_remedy(error)}", retryable=True) from error
 
     def _advice(self, error: elasticsearch.ApiError) -> str:
         status = error.status_code
@@ -207,6 +208,15 @@ class Elastic:
             f"elasticsearch {CLIENT} talks to version {MAJOR} and later. Install the client of the server's own major, "
             "for example pip install 'elasticsearch>=8.15,<9', or upgrade the server"
         )
+
+
+def _remedy(error: elasticsearch.TransportError) -> str:
+    if isinstance(error, elasticsearch.SSLError):
+        return (
+            "set elasticsearch.ca_file to the certificate of who signed the server's, and use the host name that it is "
+            "for"
+        )
+    return "check elasticsearch.url, and that the server runs"
 
 
 def _is_too_old(error: elasticsearch.ApiError) -> bool:

@@ -49,6 +49,8 @@ class ElasticSettings:
             raise ValueError("expected a url such as https://elasticsearch:9200")
         if parts.username or parts.password:
             raise ValueError("expected a url without user and password: set username and password, or api_key")
+        if self.ca_file and parts.scheme != "https":
+            raise ValueError("expected a url that starts with https:// where ca_file is set")
         if bool(self.username) != (self.password is not None):
             raise ValueError("expected username and password together, got one of them")
         self._check_bounds()

@@ -14,11 +14,11 @@ import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from connectors.kafka_settings import KafkaSecurity, KafkaSettings
-from operators.errors import ConfigError, SinkError
+from connectors.tls import trust, unusable
+from operators.errors import SinkError
 
 if TYPE_CHECKING:
     from faust.auth import SASLCredentials, SSLCredentials
@@ -73,19 +73,18 @@ def tls_context(security: KafkaSecurity) -> ssl.SSLContext:
 
     Raises ConfigError for a file that is missing, is not PEM, or doesn't fit the others.
     """
-    try:
-        context = ssl.create_default_context(cafile=security.ca_file)
-    except OSError as error:
-        raise _unusable("ca_file", security.ca_file, "certificates in PEM", error) from error
+    context = trust(security.ca_file, key="kafka.security.ca_file")
     if security.cert_file is not None:
         password = security.key_password.get_secret_value() if security.key_password else ""
         try:
             # A password that is given even when empty: without, OpenSSL would ask for one at the terminal.
             context.load_cert_chain(security.cert_file, security.key_file, password)
         except OSError as error:
-            files = f"{security.cert_file}, {security.key_file}"
-            raise _unusable(
-                "cert_file, key_file", files, "a certificate, its private key and key_password that fit", error
+            raise unusable(
+                error,
+                key="kafka.security.cert_file, key_file",
+                expected="a certificate, its private key and key_password that fit",
+                got=f"{security.cert_file}, {security.key_file}",
             ) from error
     return context
 
@@ -211,8 +210,3 @@ def _password(security: KafkaSecurity) -> str:
         logger = logging.getLogger(name)
         logger.setLevel(max(logger.level, logging.WARNING))
     return security.password.get_secret_value() if security.password else ""
-
-
-def _unusable(key: str, files: Path | str | None, expected: str, error: OSError) -> ConfigError:
-    reason = getattr(error, "reason", None) or error.strerror or error
-    return ConfigError(f"kafka.security.{key}: expected {expected}, got {files}: {reason}")

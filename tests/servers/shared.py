@@ -11,8 +11,9 @@ import pytest
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.java import NOT_HERE, MissingError, locked
 from tests.servers.kafka import Kafka
+from tests.servers.proxy import Proxy
 
-Server = TypeVar("Server", Kafka, Elasticsearch)
+Server = TypeVar("Server", Kafka, Elasticsearch, Proxy)
 
 
 def start_shared(server: type[Server], folder: Path) -> Server:
