@@ -25,7 +25,6 @@ T = TypeVar("T")
 TIMEOUT_S = 10.0
 _REASON_CHARS = 200
 _ADVICE = {
-    400: "",
     401: "set grafana.token to a service account's token that is still valid",
     403: "give the service account the role Editor, or Admin where data sources are to be written",
     404: "is grafana.url really the root of Grafana, with its sub-path if it has one?",
@@ -150,17 +149,20 @@ class Grafana:
 
     def _refuse(self, response: requests.Response, **_: object) -> None:
         """Raise what an answer other than 2xx means, before the package looks at it."""
+        if not 200 <= response.status_code < 300:
+            with response:  # nobody else will close it
+                raise self._refusal(response)
+
+    def _refusal(self, response: requests.Response) -> SinkError:
         status = response.status_code
-        if 200 <= status < 300:
-            return
         if 300 <= status < 400:
             message = f"{self._shown} answered {status}, a redirect: set grafana.url to where it really is"
-            raise SinkError(message, retryable=False)
+            return SinkError(message, retryable=False)
         words = ": ".join(filter(None, (self._words(response), _ADVICE.get(status, ""))))
         message = f"{self._shown} answered {status} to {response.request.method} {response.request.path_url}: {words}"
         if status == 404 and _is_json(response):
-            raise _NotFoundError(message, retryable=False)
-        raise SinkError(message, retryable=status >= 500 or status in _RETRYABLE)
+            return _NotFoundError(message, retryable=False)
+        return SinkError(message, retryable=status >= 500 or status in _RETRYABLE)
 
     def _words(self, response: requests.Response) -> str:
         """Grafana's own explanation, or the beginning of whatever a proxy says; on one line, without the token."""
