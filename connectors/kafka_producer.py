@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Self
 
 from connectors.kafka_client import check_checksums, connection, reached
 from connectors.kafka_frames import encode_frame
+from connectors.kafka_probe import Probe
 from connectors.kafka_settings import KafkaSettings
 from connectors.kafka_topics import FRAMES, partition_of
 from connectors.mailbox import joined
-from operators.errors import ConfigError
 from operators.records import Frame, Gap, GapReason
 
 if TYPE_CHECKING:
@@ -311,7 +311,8 @@ class _Line:
         self.size -= len(parcel.data)
         if lost:
             self._not_before = time.monotonic() + RETRY_S
-            self._count(parcel, UNSENT)
+            self.drops[UNSENT] += parcel.frames
+            self._untold = self._then(parcel.gap, self._untold)
         elif parcel.frames:
             self.sent += 1
             self.sent_bytes += len(parcel.data)
@@ -320,7 +321,8 @@ class _Line:
         """Drop the oldest that waits."""
         parcel = self.waiting.popleft()
         self.size -= len(parcel.data)
-        self._count(parcel, reason)
+        self.drops[reason] += parcel.frames
+        self._untold = self._then(self._untold, parcel.gap)
 
     def drop_newest(self, reason: str) -> None:
         """Tell the newest as a gap, in its place."""
@@ -344,12 +346,12 @@ class _Line:
         self.waiting.clear()
         self._untold = self._told_ts = None
 
-    def _count(self, parcel: _Parcel, reason: str) -> None:
-        self.drops[reason] += parcel.frames
-        if self._untold is None or parcel.gap.to_ts < self._untold.from_ts:  # or the clock was set back
-            self._untold = None if self._given_up else parcel.gap
-        else:
-            self._untold = joined(self._untold, parcel.gap)
+    def _then(self, first: Gap | None, second: Gap | None) -> Gap | None:
+        """What is to be told of two gaps in the order of their camera."""
+        if self._given_up or first is None or second is None:
+            return None if self._given_up else first or second
+        # Where the clock was set back in between, what lies before it is not told.
+        return joined(first, second) if second.to_ts >= first.from_ts else second
 
 
 def _connect(settings: KafkaSettings) -> KafkaProducer:
@@ -357,9 +359,10 @@ def _connect(settings: KafkaSettings) -> KafkaProducer:
     check_checksums()
     from kafka import KafkaProducer  # noqa: PLC0415
 
-    topic = settings.topic(FRAMES)
+    with Probe(settings) as probe:
+        probe.check_topics([FRAMES])
     with reached(settings, "sending frames"):
-        producer = KafkaProducer(
+        return KafkaProducer(
             **connection(settings),
             acks=1,  # a lost frame is a gap
             enable_idempotence=False,
@@ -370,11 +373,3 @@ def _connect(settings: KafkaSettings) -> KafkaProducer:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
-        found = producer.partitions_for(topic)
-    if len(found) != settings.partitions:
-        producer.close(timeout=0)
-        raise ConfigError(
-            f"expected topic {topic} with {settings.partitions} partitions (kafka.partitions), got {len(found)}: "
-            "`mien topics check` says what to do"
-        )
-    return producer

@@ -64,7 +64,10 @@ class Recorder:
         """Time one stage by the wall clock."""
         started = time.perf_counter()
         yield
-        seconds = time.perf_counter() - started
+        self.timed(name, time.perf_counter() - started)
+
+    def timed(self, name: str, seconds: float) -> None:
+        """Note how long one call of a stage took."""
         with self._lock:
             self.wall_s[name] += seconds
             self._times[name].append(seconds)

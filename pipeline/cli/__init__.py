@@ -11,6 +11,7 @@ import typer
 from operators.errors import ConfigError, MienError
 from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
+from pipeline.cli.capture import capture
 from pipeline.cli.config import config
 from pipeline.cli.dashboards import dashboards
 from pipeline.cli.models import models
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, bench, worker):
+for command in (run, demo, analyze, record, replay, tune, capture, bench, worker):
     app.command()(command)
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")
