@@ -19,7 +19,6 @@ COPY operators operators
 COPY models models
 COPY connectors connectors
 COPY pipeline pipeline
-COPY helm/mien/dashboards helm/mien/dashboards
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt ".[${EXTRAS}]"
 
