@@ -101,11 +101,6 @@ class Grafana:
         answer = self._call(lambda: self._face.dashboard.update_dashboard(body))
         return str(answer.get("url", ""))
 
-    def get_dashboard(self, uid: str) -> dict[str, Any] | None:
-        """The dashboard as Grafana has it, or None."""
-        answer = self._found(lambda: self._face.dashboard.get_dashboard(uid))
-        return None if answer is None else dict(answer.get("dashboard", {}))
-
     def annotate(self, key: str, *, text: str, from_ts: float, to_ts: float | None, tags: Sequence[str] = ()) -> int:
         """Mark a stretch of time, or change the mark that has this `key`; returns its id.
 

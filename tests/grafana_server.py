@@ -52,7 +52,7 @@ class GrafanaServer:
             case "datasources":
                 return self._datasource(method, rest.removeprefix("uid/"), body)
             case "dashboards":
-                return self._dashboard(method, rest, body)
+                return self._dashboard(body)
             case "annotations":
                 return self._annotation(method, rest, query, body)
         return 404, {"message": "Not found"}
@@ -86,12 +86,7 @@ class GrafanaServer:
             self.datasources[uid] = known | body
         return 200, {key: value for key, value in self.datasources[uid].items() if key != "secureJsonData"}
 
-    def _dashboard(self, method: str, rest: str, body: Json) -> Answer:
-        if method == "GET":
-            uid = rest.removeprefix("uid/")
-            if uid not in self.dashboards:
-                return 404, {"message": "Dashboard not found"}
-            return 200, {"meta": {"slug": uid}, "dashboard": self.dashboards[uid]}
+    def _dashboard(self, body: Json) -> Answer:
         dashboard = body["dashboard"]
         if body["folderUid"] not in self.folders:
             return 400, {"message": "folder not found"}

@@ -173,7 +173,7 @@ def health() -> Json:
                     says="Only of cameras that tell their time.",
                     width=8,
                     unit="s",
-                    defaults={"min": None},
+                    from_zero=False,
                 ),
             ],
         ],

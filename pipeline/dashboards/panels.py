@@ -68,7 +68,9 @@ def panel(kind: str, title: str, targets: Sequence[Json], *, options: Json, **lo
     return found | ({"timeFrom": look["since"], "hideTimeOverride": True} if "since" in look else {})
 
 
-def time_series(title: str, *targets: Json, stack: str = "", bars: bool = False, **look: Unpack[Look]) -> Json:
+def time_series(
+    title: str, *targets: Json, stack: str = "", bars: bool = False, from_zero: bool = True, **look: Unpack[Look]
+) -> Json:
     """Lines, or bars, over time; `stack` is `normal` or `percent`."""
     custom: Json = {
         "drawStyle": "bars" if bars else "line",
@@ -79,7 +81,7 @@ def time_series(title: str, *targets: Json, stack: str = "", bars: bool = False,
     }
     if stack:
         custom["stacking"] = {"mode": stack, "group": "A"}
-    look["defaults"] = {"custom": custom, "min": 0, **look.get("defaults", {})}
+    look["defaults"] = {"custom": custom, **({"min": 0} if from_zero else {}), **look.get("defaults", {})}
     options = {
         "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
         "tooltip": {"mode": "multi", "sort": "desc"},
