@@ -117,6 +117,14 @@ class Elastic:
                 log.info("index dropped, its retention is over index=%s", name)
         return Applied(tuple(bodies), tuple(old))
 
+    def held(self) -> dict[str, int]:
+        """How many documents each index of ours holds."""
+        with self._translated():
+            return {
+                name: self._client.count(index=name)["count"]
+                for name in sorted(self._client.indices.get(index=f"{self._settings.prefix}-*", features="aliases"))
+            }
+
     def write(self, entries: Sequence[Entry]) -> list[Refusal]:
         """Write documents; those that are there already count as written. Returns those that never will be.
 
@@ -133,7 +141,7 @@ class Elastic:
                 elif status >= 300 and status != _EXISTS:
                     later = f"{status} {_reason(result['error'])}"
         if later:
-            raise SinkError(f"{self._shown} did not take all documents: {later}", retryable=True)
+            raise SinkError(f"{self.shown} did not take all documents: {later}", retryable=True)
         return refused
 
     def close(self) -> None:
@@ -141,7 +149,8 @@ class Elastic:
         self._client.close()
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
+        """Where it is, without a secret."""
         return f"elasticsearch {self._settings.url}"
 
     def _prepare(self) -> None:
@@ -176,16 +185,16 @@ class Elastic:
             yield
         except elasticsearch.UnsupportedProductError as error:
             raise SinkError(
-                f"{self._shown} is no Elasticsearch (it does not say X-Elastic-Product): check elasticsearch.url",
+                f"{self.shown} is no Elasticsearch (it does not say X-Elastic-Product): check elasticsearch.url",
                 retryable=True,
             ) from error
         except elasticsearch.ApiError as error:
             final = error.status_code in refused and not _is_too_old(error)
-            raise SinkError(f"{self._shown} answered {self._advice(error)}", retryable=not final) from error
+            raise SinkError(f"{self.shown} answered {self._advice(error)}", retryable=not final) from error
         except elasticsearch.TransportError as error:
             self._applied_at = None  # who comes back may be another, or have lost what it had
             what = f"{type(error).__name__}: {error.message}"
-            raise SinkError(f"{self._shown} can't be reached: {what}: {_remedy(error)}", retryable=True) from error
+            raise SinkError(f"{self.shown} can't be reached: {what}: {_remedy(error)}", retryable=True) from error
 
     def _advice(self, error: elasticsearch.ApiError) -> str:
         status = error.status_code

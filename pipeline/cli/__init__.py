@@ -14,6 +14,7 @@ from pipeline.cli.cameras import cameras
 from pipeline.cli.capture import capture
 from pipeline.cli.config import config
 from pipeline.cli.dashboards import dashboards
+from pipeline.cli.elastic import elastic
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.replay import replay
@@ -46,6 +47,7 @@ app.add_typer(models, name="models")
 app.add_typer(config, name="config")
 app.add_typer(rules, name="rules")
 app.add_typer(topics, name="topics")
+app.add_typer(elastic, name="elastic")
 app.add_typer(dashboards, name="dashboards")
 
 
