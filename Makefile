@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema helm servers bench clean
+.PHONY: help run test check lint types format schema helm servers run-distributed bench clean
 
 help: ## show this help
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(STAMPS)/run ## run the main job on the built-in scene for a minute
 	@$(BIN)/mien demo
@@ -42,6 +42,9 @@ helm: schema $(STAMPS)/go-tools ## write the schema of the chart's values, lint 
 
 servers: $(STAMPS)/dev ## start a Kafka and an Elasticsearch to try the distributed pipeline with; Ctrl-C ends both
 	@$(BIN)/python -m tests.servers
+
+run-distributed: $(STAMPS)/dev ## run the built-in scene through Kafka, Faust workers and Elasticsearch for a minute
+	@$(BIN)/python -m tests.servers.run_distributed
 
 bench: $(STAMPS)/run ## frames per second, latency and CPU for 1, 8 and 16 cameras: make bench CLIP=video.mp4
 	@test -n "$(CLIP)" || { echo "which video? make bench CLIP=video.mp4" >&2; exit 2; }
