@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 #
 #   docker build -t mien .                                      # CPU, with the built-in scene
-#   docker build -t mien:gpu --build-arg EXTRAS=gpu,distributed .
+#   docker build -t mien:gpu --build-arg EXTRAS=gpu,distributed --build-arg PACKAGES='onnxruntime-gpu[cuda,cudnn]' .
 #   docker build -t mien:tests --target tests . && docker run --rm mien:tests
 #
 # Every package is pinned by constraints.txt. Pin the base by digest too where builds must be repeatable for ever.
@@ -11,6 +11,7 @@ ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
 # The packages, in a folder that is copied as a whole: what builds them stays behind.
 FROM ${PYTHON} AS packages
 ARG EXTRAS=cpu,scene,distributed
+ARG PACKAGES=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PYTHON=/opt/mien/bin/python
 RUN python -m venv --without-pip /opt/mien
 WORKDIR /src
@@ -20,7 +21,7 @@ COPY models models
 COPY connectors connectors
 COPY pipeline pipeline
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt ".[${EXTRAS}]"
+    pip install --constraint constraints.txt ".[${EXTRAS}]" ${PACKAGES}
 
 
 # docker run mien:tests [what pytest takes]; tests that need servers, cameras or Helm skip and say why.
