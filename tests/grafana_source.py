@@ -67,6 +67,7 @@ class Source:
     """The data source with uid `mien-elasticsearch`, on a real server."""
 
     def __init__(self, url: str, index: str) -> None:
+        self.url = url
         self._index = index
         self._http = httpx.Client(base_url=url, timeout=30)
 

@@ -16,14 +16,18 @@ import pytest
 
 from connectors.elastic_sink import ElasticSink
 from connectors.elastic_writer import ElasticWriter
+from connectors.grafana_settings import GrafanaSettings
 from operators.records import Status as AlertStatus
 from pipeline.config import Settings, load_settings
 from pipeline.dashboards import all_dashboards
+from pipeline.dashboards.provisioning import alerting
 from pipeline.health_documents import Health, Queue
 from pipeline.status import CameraStatus, Status
 from tests.alerts import FEAR
 from tests.grafana_source import Range, Source
 from tests.servers.elasticsearch import Elasticsearch
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
 CONFIG = """
 version: 1
@@ -59,6 +63,7 @@ NEEDED = ("event.action:resolved", "event.action:broken", "event.dataset:mien.me
 LONGEST_RUN_S = 100.0
 SPAN_S = 200.0
 
+ALARMS = alerting(GrafanaSettings())["groups"][0]["rules"]
 BOARDS = {board["uid"]: board for board in all_dashboards()}
 PANELS = [
     pytest.param(board, panel, id=f"{board['uid']}-{panel['title']}")
@@ -189,6 +194,38 @@ def test_what_fires_now_is_what_has_not_been_resolved(filled: Filled):
     (count,) = [panel for panel in live["panels"] if panel["title"] == "Firing now"]
     (series,) = filled.source.panel(live, count, filled.span).series
     assert sum(series.values) == len(rows)
+
+
+REDUCERS = {"last": lambda values: values[-1], "sum": sum, "mean": lambda values: sum(values) / len(values)}
+EXCEED = {"gt": lambda value, limit: value > limit, "lt": lambda value, limit: value < limit}
+
+
+def alarming(source: Source, alarm: dict[str, Any], at: Range) -> dict[str, bool]:
+    """Whether each series of an alarm is beyond its limit: query, reduction and threshold, as Grafana takes them."""
+    values, latest, limit = (step["model"] for step in alarm["data"])
+    evaluator = limit["conditions"][0]["evaluator"]
+    series = source.target(values, at.back(f"{alarm['data'][0]['relativeTimeRange']['from']}s")).series
+    return {
+        one.name: EXCEED[evaluator["type"]](REDUCERS[latest["reducer"]](one.values), evaluator["params"][0])
+        for one in series
+        if one.values
+    }
+
+
+def test_every_alarm_has_something_to_judge(filled: Filled):
+    found = {alarm["uid"]: alarming(filled.source, alarm, filled.span) for alarm in ALARMS}
+    assert all(found.values())
+    assert found["mien-camera-down"] == {"away": True, "smile": False}
+    assert found["mien-time-missed"]["away"]
+    assert not any(found["mien-sink-down"].values())
+    assert not any(found["mien-silent"].values())
+
+
+def test_silence_is_an_alarm(filled: Filled):
+    (silent,) = [alarm for alarm in ALARMS if alarm["uid"] == "mien-silent"]
+    a_day_ago = Range(filled.span.start - 86_400_000, filled.span.end - 86_400_000)
+    assert all(alarming(filled.source, silent, a_day_ago).values())
+    assert silent["noDataState"] == "Alerting"
 
 
 def test_shares_of_expressions_come_from_what_was_seen(filled: Filled):
