@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from connectors.elastic_templates import Index, index_of
-from connectors.wire import alert_document, iso_time, place_of, presentable
+from connectors.wire import TEXT_LIMIT, alert_document, iso_time, place_of, presentable
 from operators.records import Alert
 from operators.rollup import Rollup
 
@@ -127,7 +127,7 @@ def _alert(alert: Alert, zone: tzinfo) -> dict[str, Any]:
         "event.severity": alert.severity.rank,
         "rule.id": document["rule"],
         "rule.version": document["config"] or None,
-        "message": ": ".join(texts) or f"{alert.rule} on {place}",
+        "message": (": ".join(texts) or f"{alert.rule} on {place}")[:TEXT_LIMIT],
         "tags": [alert.rule, str(alert.severity), place],
         "labels": document["labels"],
         "mien.alert.id": document["alert_id"],

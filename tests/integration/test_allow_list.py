@@ -18,12 +18,15 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from connectors.elastic_documents import action, alert_entries, rollup_entry
+from connectors.elastic_templates import MAPPINGS, Index, mapping
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.store import Store, StoreSettings
 from connectors.webhook import WebhookSettings, WebhookSink, payload
 from connectors.wire import TEXT_LIMIT, alert_document, encode, observation_document, presentable
 from operators.records import Alert, Clock, FaceTrack, Observation, Status
+from operators.rollup import Rollups
 from operators.rules import Predicate, Rule, RuleEvaluator, RuleSet
 from pipeline.delivery import Delivery
 from tests.alerts import FEAR, alert, alerts, observations, patient
@@ -55,7 +58,36 @@ OBSERVATION = {
     "faces[].source_px", "faces[].quality", "faces[].label", "faces[].scores.*", "faces[].enhanced",
     "faces[].intensity", "faces[].zones[]", "faces[].reasons[]",
 }  # fmt: skip
-OPEN = ("labels", "annotations", "evidence", "scores", "groupLabels", "commonLabels", "commonAnnotations")
+EVERY_DOCUMENT = {
+    "@timestamp", "ecs.version", "event.kind", "event.dataset", "observer.type", "observer.name",
+}  # fmt: skip
+SEEN = {*EVERY_DOCUMENT, "observer.geo.name", "mien.hour", "mien.weekday", "mien.scope"}
+ALERT_DOCUMENT = {
+    *SEEN, "event.id", "event.action", "event.reason", "event.start", "event.end", "event.duration", "event.severity",
+    "rule.id", "rule.version", "message", "tags", "tags[]", "labels.*", "mien.alert.id", "mien.alert.sequence",
+    "mien.alert.fired_at", "mien.alert.severity", "mien.alert.silenced_by", "mien.alert.place", "mien.evidence.*",
+}  # fmt: skip
+ROLLUP_DOCUMENT = {
+    *SEEN, "mien.frames", "mien.fps", "mien.faces.mean", "mien.faces.max", "mien.faces.seen", "mien.faces.unknown",
+    "mien.expression.share.*", "mien.expression.score.*", "mien.observed_s", "mien.gap_s.*",
+}  # fmt: skip
+HEALTH_DOCUMENT = {
+    *EVERY_DOCUMENT, "service.name", "service.node.name", "service.node.role", "mien.kind", "mien.up", "mien.uptime_s",
+    "mien.firing", "mien.rules", "mien.camera.state", "mien.camera.cause", "mien.camera.skew_s",
+    "mien.camera.reconnects", "mien.fps.in", "mien.fps.out", "mien.frames.in", "mien.frames.out", "mien.frames.lost",
+    "mien.frames.late", "mien.age_s", "mien.reason", "mien.count", "mien.stage", "mien.latency.p50",
+    "mien.latency.p95", "mien.latency.p99", "mien.sink", "mien.queue", "mien.waiting", "mien.discarded",
+}  # fmt: skip
+INDICES = {
+    Index.ALERTS: ALERT_DOCUMENT,
+    Index.STATE: ALERT_DOCUMENT,
+    Index.METRICS: ROLLUP_DOCUMENT,
+    Index.HEALTH: HEALTH_DOCUMENT,
+}
+OPEN = (
+    "labels", "annotations", "evidence", "scores", "groupLabels", "commonLabels", "commonAnnotations", "share", "score",
+    "gap_s",
+)  # fmt: skip
 """Mappings whose keys come from the rules or the model; their values are still scanned."""
 COLUMNS = {
     "alerts": {"position", "transition_id", "alert_id", "status", "recorded_at", "body"},
@@ -90,7 +122,7 @@ def check(document: Any, allowed: set[str]) -> None:
         assert path in allowed, f"{path} is not on the allow-list"
         if isinstance(value, str):
             assert len(value) <= TEXT_LIMIT, f"{path} is long enough to hide something"
-        if re.search(r"(evidence|scores)\.\*$", path):
+        if re.search(r"(evidence|scores|share|score|gap_s)\.\*$", path):
             assert isinstance(value, int | float), f"{path} is no figure"
 
 
@@ -106,6 +138,36 @@ def test_any_alert_in_any_shape(record):
 @given(observations)
 def test_any_observation(record):
     check(observation_document(record), OBSERVATION)
+
+
+@patient
+@given(alerts)
+@example(replace(FEAR, annotations={"title": "iVBORw0KGgo" * 45, "summary": "iVBORw0KGgo" * 45}))
+def test_any_alert_in_elasticsearch(record):
+    for entry in alert_entries(record):
+        check(action(entry, "mien")["_source"], INDICES[entry.kind])
+
+
+@patient
+@given(st.lists(observations, max_size=20))
+def test_any_roll_up_in_elasticsearch(seen):
+    """Whatever the order of the frames: labels, scores and zones go in, no track comes out."""
+    operator, state, told = Rollups(), None, []
+    for each in seen:
+        state, new = operator.step(state, replace(each, camera_id="lobby"))
+        assert "track-" not in encode(state).decode()
+        told += new
+    for rollup in [*told, *(operator.finish(state, "lobby") if state else [])]:
+        document = action(rollup_entry(rollup), "mien")["_source"]
+        check(document, ROLLUP_DOCUMENT)
+        assert "track-" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("kind", Index)
+def test_the_mapping_of_elasticsearch_holds_nothing_else(kind):
+    """What is not in it, the server refuses."""
+    assert set(MAPPINGS[kind]) == {name.removesuffix(".*") for name in INDICES[kind] if not name.endswith("[]")}
+    assert "track_id" not in json.dumps(mapping(kind))
 
 
 @settings(patient, max_examples=15, phases=NO_SHRINK)
@@ -125,6 +187,7 @@ def test_any_alert_in_the_store_and_the_file(batch, tmp_path_factory):
         ({"evidence": {"crop": "iVBORw0KGgo"}}, "evidence"),
         ({"annotations": {"crop": b"\x89PNG"}}, "annotations"),
         ({"camera_id": ["a"]}, "camera_id"),
+        ({"evidence": {"embedding": [0.1, 0.2]}}, "evidence"),
     ],
 )
 def test_the_scan_itself_sees_what_should_not_be_there(changes, path):
