@@ -22,6 +22,7 @@ from operators.errors import ConfigError, SinkError
 from tests.servers.certificates import KEY_PASSWORD, Certificates, make_certificates
 from tests.servers.kafka import Kafka
 from tests.servers.shared import make
+from tests.worker_bed import Bed, expected, found, made_up
 
 USER = "watcher"
 PASSWORD = "s3cret-p@ss:w/rd%&"
@@ -144,6 +145,38 @@ def test_a_wrong_password_is_refused_at_once(secured: Secured, mechanism: str) -
     with pytest.raises(KafkaError) as foreign:
         asyncio.run(there_and_back(settings))
     assert WRONG not in str(foreign.value)
+
+
+def test_a_worker_logs_in(secured: Secured, prefix: str, tmp_path: Path) -> None:
+    records = made_up(minutes=1)
+    with Bed.make(tmp_path, bootstrap=secured.kafka.bootstrap, prefix=prefix) as bed:
+        log_in(bed, secured, PASSWORD)
+        worker = bed.start("evaluate")
+        bed.send(records)
+        bed.drain()
+        assert found(bed.alerts()) == expected(bed.settings, records) != {}
+        assert PASSWORD not in worker.text()
+
+
+def test_a_worker_with_a_wrong_password_ends_and_says_why(secured: Secured, prefix: str, tmp_path: Path) -> None:
+    with Bed.make(tmp_path, bootstrap=secured.kafka.bootstrap, prefix=prefix) as bed:
+        log_in(bed, secured, WRONG)
+        worker = bed.start("evaluate", ready=False)
+        assert worker.process.wait(30) == 1
+        assert "refuses our login" in worker.text()
+        assert WRONG not in worker.text()
+
+
+def log_in(bed: Bed, secured: Secured, password: str) -> None:
+    """Let workers of the bed come by the listener that wants TLS and a login; the bed itself goes on without."""
+    secret = bed.folder / "password"
+    secret.write_text(password)
+    security = (
+        f"security: {{tls: true, ca_file: {secured.files.authority}, mechanism: scram-sha-512, username: {USER}, "
+        f"password: {{file: {secret}}}}}, prefix:"
+    )
+    text = bed.config.read_text().replace(secured.kafka.bootstrap, secured.kafka.addresses["LOGIN"])
+    bed.config.write_text(text.replace("prefix:", security))
 
 
 WRONG_TLS: dict[str, tuple[str, Callable[[Certificates], dict[str, Any]], str]] = {
