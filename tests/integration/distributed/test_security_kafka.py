@@ -24,6 +24,8 @@ from tests.servers.kafka import Kafka
 from tests.servers.shared import make
 from tests.worker_bed import Bed, expected, found, made_up
 
+pytestmark = pytest.mark.servers
+
 USER = "watcher"
 PASSWORD = "s3cret-p@ss:w/rd%&"
 WRONG = "wr0ng-p@ss"
