@@ -139,11 +139,12 @@ class FrameProducer:
             self._stopping = True
             self._news.notify_all()
         self._thread.join(within_s)
-        with suppress(KafkaError):  # what it still holds is told as failed
+        with suppress(KafkaError):  # with a dead broker it gives up, and says nothing of what it still holds
             self._producer.close(timeout=0.5)
         with self._news:
             for line in self._lines.values():
                 line.clear(STOPPED)
+                line.settle(lost=True)
 
     def __enter__(self) -> Self:
         return self

@@ -52,13 +52,13 @@ READINGS = (
     ),
     Reading(
         "mien_frames_analysed_total",
-        "Frames that became observations.",
+        "Frames that became observations; in `mien capture` those that the brokers have.",
         ("camera",),
         lambda status: _each(status, lambda camera: camera.analysed),
     ),
     Reading(
         "mien_frames_dropped_total",
-        "Frames that were not analysed, by reason.",
+        "Frames that were not analysed or, in `mien capture`, not sent, by reason.",
         ("camera", "reason"),
         lambda status: _split(status, lambda camera: camera.drops),
     ),
