@@ -70,7 +70,7 @@ class Analyze:
         self._progress = progress
         self._cameras = frozenset(settings.cameras)
         self._count = kafka.partitions
-        self._topic = make_topic(app, kafka, OBSERVATIONS)
+        self._topic = make_topic(app, kafka.topic(OBSERVATIONS))
         self._letters = DeadLetters(app, kafka, progress)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="analysis")

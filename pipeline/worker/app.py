@@ -72,16 +72,15 @@ def group_of(kafka: KafkaSettings, role: str) -> str:
     return f"{kafka.prefix}.{role}"
 
 
-def make_topic(app: AppT, kafka: KafkaSettings, name: str, *, changelog: bool = False) -> TopicT:
-    """A topic of bytes: what can't be read is found by our own code, and so can't crash an agent."""
+def make_topic(app: AppT, name: str, *, changelog: bool = False) -> TopicT:
+    """A topic of bytes, by its full name: what can't be read is found by our own code, and can't crash an agent."""
     return app.topic(
-        kafka.topic(name),
+        name,
         key_type=bytes,
         value_type=bytes,
         key_serializer="raw",
         value_serializer="raw",
-        partitions=kafka.partitions,
         acks=not changelog,
         internal=changelog,
-        allow_empty=changelog,
+        allow_empty=True,
     )

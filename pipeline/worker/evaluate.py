@@ -53,13 +53,13 @@ class Evaluate:
         self._recorder = recorder
         self._progress = progress
         self._letters = DeadLetters(app, kafka, progress)
-        self._alerts = make_topic(app, kafka, ALERTS)
+        self._alerts = make_topic(app, kafka.topic(ALERTS))
         self._states = app.Table(
             "rule-state",
             key_type=bytes,
             value_type=bytes,
             partitions=kafka.partitions,
-            changelog_topic=make_topic(app, kafka, RULE_STATE, changelog=True),
+            changelog_topic=make_topic(app, kafka.topic(RULE_STATE), changelog=True),
         )
         self._books: dict[Where, Rulebook] = {}
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from faust.types import AppT, StreamT
 
-from pipeline.worker.app import Event
+from pipeline.worker.app import Event, make_topic
 from pipeline.worker.progress import Progress
 
 __all__ = ["Batch", "Intake"]
@@ -50,7 +50,7 @@ class Intake:
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(maxsize=limit)
         app.on_partitions_revoked.connect(self._revoked)
         app.on_rebalance_complete.connect(self._assigned)
-        app.agent(app.topic(progress.topic, key_type=bytes, value_type=bytes), name=progress.role)(self._receive)
+        app.agent(make_topic(app, progress.topic), name=progress.role)(self._receive)
 
     async def start(self) -> None:
         """Join the group; returns when Faust runs, which may be before partitions are assigned."""
@@ -87,15 +87,13 @@ class Intake:
         batch = [event for event in batch if event.message.generation_id == generation]
         if not batch:
             return
-        progress = self.progress
-        progress.in_hand = len(batch)
         await self._work(batch)
+        progress = self.progress
         for event in batch:
             event.ack()
             message = event.message
             if (message.topic, message.partition) in progress.positions:
                 progress.positions[message.topic, message.partition] = message.offset + 1
-        progress.in_hand = 0
         progress.done += len(batch)
 
     async def _receive(self, stream: StreamT[bytes]) -> None:
@@ -116,6 +114,9 @@ class Intake:
 
     async def _assigned(self, *_: object, **__: object) -> None:
         """Partitions came, and tables were read back."""
+        # Faust would deliver records now, then go back to what was committed and deliver them again. Its accounts of
+        # what is acknowledged then hold offsets twice, and every commit goes on by one record only. It resumes itself.
+        self._app.consumer.stop_flow()
         topic = self.progress.topic
         self.progress.assigned(
             [(topic, one.partition) for one in self._app.consumer.assignment() if one.topic == topic]

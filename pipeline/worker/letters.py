@@ -43,7 +43,7 @@ class DeadLetters:
     """The way to the dead letters of one role."""
 
     def __init__(self, app: AppT, kafka: KafkaSettings, progress: Progress) -> None:
-        self._topic = make_topic(app, kafka, DEAD_LETTERS)
+        self._topic = make_topic(app, kafka.topic(DEAD_LETTERS))
         self._progress = progress
 
     async def bury(self, event: Event, reason: str) -> None:

@@ -20,7 +20,7 @@ class Progress:
     """How far one role has come: written by its event loop, read by the watchdog and the health endpoints.
 
     `done` records were worked on, among them `dead` ones that went to the dead letters and `skipped` ones that had
-    waited for too long; `in_hand` are being worked on. `positions` has the next offset of each assigned partition, None
+    waited for too long. `positions` has the next offset of each assigned partition, None
     before the first record. `ready` says that partitions were assigned (perhaps none) and their state was read back.
     """
 
@@ -29,7 +29,6 @@ class Progress:
     done: int = 0
     dead: int = 0
     skipped: int = 0
-    in_hand: int = 0
     ready: bool = False
     positions: dict[Partition, int | None] = field(default_factory=dict)
 
@@ -66,7 +65,7 @@ class Watch:
         """
         now, progress = self._clock(), self.progress
         mark = (progress.done, progress.ready)
-        waiting = progress.in_hand + sum((backlog or {}).values())
+        waiting = sum((backlog or {}).values())
         if backlog is None or mark != self._mark or (progress.ready and not waiting):
             self._mark, self._since = mark, now
         idle_s = now - self._since
