@@ -57,6 +57,7 @@ def test_our_processes_have_as_few_rights_as_can_be(services: dict[str, Service]
     for name in OURS:
         service = services[name]
         assert service["user"] == "10001:10001", name
+        assert service["build"]["target"] == "runtime", name  # else somebody's image of that name would be pulled
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
