@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HELD = 10_000
 """Most documents that wait: some 10 MB, an hour of 25 cameras."""
 GATHER_S = 1.0
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
 
 class ElasticWriter:

@@ -30,7 +30,8 @@ BATCH = 50
 POLL_S = 0.5
 """How often a worker looks at the journal when nobody wakes it: `mien` in another process may have appended."""
 FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
+LONGEST_WAIT_S = 10.0
+"""So soon after a receiver is back its backlog goes out; one that wants to be left alone for longer says so."""
 HELD = 10_000
 """Most transitions held in memory while the store can't be written."""
 
