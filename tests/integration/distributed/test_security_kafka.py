@@ -24,7 +24,11 @@ from tests.servers.kafka import Kafka
 from tests.servers.shared import make
 from tests.worker_bed import Bed, expected, found, made_up
 
-pytestmark = pytest.mark.servers
+pytestmark = [
+    pytest.mark.servers,
+    # Both clients leave the sockets of attempts that were refused to the garbage collection.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 USER = "watcher"
 PASSWORD = "s3cret-p@ss:w/rd%&"
