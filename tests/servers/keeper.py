@@ -1,7 +1,7 @@
 """Runs a server in the background until its owner has ended: keeper.py OWNER_PID FOLDER COMMAND...
 
-Returns at once. FOLDER/pid is there while the server runs, FOLDER/log is what it says. When the owner is gone, however
-it ended, the server is killed and FOLDER/data removed: no test run leaves a server or its data behind.
+Returns when the server is started. FOLDER/pid is there while it runs, FOLDER/log is what it says. When the owner is
+gone, however it ended, the server is killed and FOLDER/data removed: no test run leaves a server or its data behind.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from pathlib import Path
 
 def main(owner: int, folder: Path, command: list[str]) -> None:
     """Keep the server; nobody waits for this process."""
+    started, tell = os.pipe()
     if os.fork():
+        os.close(tell)
+        os.read(started, 1)
         os._exit(0)
     os.setsid()  # a Ctrl-C is for the owner
     pid = folder / "pid"
@@ -24,6 +27,7 @@ def main(owner: int, folder: Path, command: list[str]) -> None:
     half = folder / "pid.part"
     half.write_text(str(server.pid))
     half.rename(pid)
+    os.close(tell)
     while alive(owner):
         try:
             server.wait(0.2)

@@ -39,7 +39,6 @@ class Process:
         if self.pid is None:
             command = [sys.executable, str(KEEPER), str(self._owner), str(self._folder), *self._command]
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-            self._wait(lambda: self.pid is not None, START_S, "did not start")
         self._wait(lambda: self._is_ready() or self.pid is None, START_S, "does not answer")
         if self.pid is None:
             raise RuntimeError(f"{self._folder.name} ended at its start; it said:\n{self.tail()}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 import subprocess
 import sys
 import time
@@ -19,7 +19,7 @@ from tests.servers import java
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.kafka import Kafka
 from tests.servers.keeper import alive
-from tests.servers.shared import make
+from tests.servers.process import Process
 
 
 def put(bootstrap: str, topic: str, count: int) -> None:
@@ -89,12 +89,9 @@ def test_nothing_is_left_when_the_owner_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_server_that_ends_at_its_start_tells_its_last_words(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        server = make(Kafka, tmp_path, port=taken.getsockname()[1])
-        with pytest.raises(RuntimeError, match=r"(?s)ended at its start; it said:.*Address already in use"):
-            server.start()
+    command = [sys.executable, "-c", "raise SystemExit('no room on the disk')"]
+    with pytest.raises(RuntimeError, match=r"ended at its start; it said:\nno room on the disk"):
+        Process(tmp_path, command, is_ready=lambda: False, owner=os.getpid()).start()
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
