@@ -160,6 +160,15 @@ def test_the_examples_are_configurations_of_mien(name: str, tmp_path: Path, monk
     assert settings.rules or name == "minimal"
 
 
+def test_the_values_in_the_documentation_can_be_used(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text().partition("## Kubernetes")[2]
+    (tmp_path / "values.yaml").write_text(page.partition("```yaml")[2].partition("```")[0])
+    assert only(manifests(tmp_path / "values.yaml"), "Deployment", "mien-analyze")
+    commented = (CHART / "values.yaml").read_text().partition("#   config:\n")[2].partition("#\n")[0]
+    (tmp_path / "comment.yaml").write_text("config:\n" + commented.replace("#   ", ""))
+    assert only(manifests(tmp_path / "comment.yaml"), "Deployment", "mien-analyze")
+
+
 REFUSED = {
     "a password as text": ({"cameras": {"desk": {"url": "rtsp://h/1", "password": "s3cret"}}}, "config/cameras/desk"),
     "a password in a URL": ({"cameras": {"desk": {"url": "rtsp://u:s3cret@h/1"}}}, "config/cameras/desk/url"),
