@@ -31,7 +31,8 @@ from pipeline.build import build_analyzer
 from pipeline.config import Settings
 from pipeline.recorder import Recorder
 from pipeline.status import CameraStatus, Status
-from pipeline.worker.app import Event, kafka_of, make_topic
+from pipeline.topics import kafka_of
+from pipeline.worker.app import Event, make_topic
 from pipeline.worker.freshness import Freshness
 from pipeline.worker.intake import Batch
 from pipeline.worker.letters import DeadLetters

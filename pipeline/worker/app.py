@@ -10,10 +10,10 @@ from faust.types import AppT, EventT, TopicT
 
 from connectors.kafka_security import faust_credentials
 from connectors.kafka_settings import KafkaSettings
-from operators.errors import ConfigError
 from pipeline.config import Settings
+from pipeline.topics import kafka_of
 
-__all__ = ["Event", "group_of", "kafka_of", "make_app", "make_topic"]
+__all__ = ["Event", "group_of", "make_app", "make_topic"]
 
 Event = EventT[bytes]
 
@@ -21,13 +21,6 @@ FRAMES_HELD = 32
 """Most pictures that Faust holds in memory for one role: its own default of 4096 would be 400 MB."""
 RECORDS_HELD = 1024
 """The same for records, of about 1 KB each."""
-
-
-def kafka_of(settings: Settings) -> KafkaSettings:
-    """The section `kafka`; raises ConfigError where there is none."""
-    if settings.kafka is None:
-        raise ConfigError("expected a section kafka, got none: add `kafka: {bootstrap: [HOST:9092]}`")
-    return settings.kafka
 
 
 def make_app(settings: Settings, role: str, *, instance: str = "") -> AppT:

@@ -22,7 +22,8 @@ from operators.rules import RuleEvaluator
 from pipeline.config import Settings
 from pipeline.recorder import Recorder
 from pipeline.status import Status
-from pipeline.worker.app import Event, kafka_of, make_topic
+from pipeline.topics import kafka_of
+from pipeline.worker.app import Event, make_topic
 from pipeline.worker.intake import Batch
 from pipeline.worker.letters import DeadLetters
 from pipeline.worker.progress import Progress

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from faust.types import AppT, StreamT
 
+from operators.errors import SinkError
 from pipeline.worker.app import Event, make_topic
 from pipeline.worker.progress import Progress
 
@@ -34,7 +35,7 @@ class Intake:
 
     `restore` is called whenever partitions were assigned, before their first record. `start`, then `run` until it is
     cancelled, then `stop`. `run` raises what `work` raises (it deals with bad records by itself, so that is a reason to
-    end the process), and what ended Faust.
+    end the process), and SinkError where Faust has ended.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class Intake:
                     working.result()
         finally:
             working.cancel()
-        raise self._app.crash_reason or RuntimeError(f"Faust has stopped role={self.progress.role}")
+        reason = self._app.crash_reason
+        raise SinkError(f"role {self.progress.role}: Faust has stopped: {reason!r}", retryable=True) from reason
 
     async def stop(self) -> None:
         """Leave the group, when the batch in hand is done; there is no other after it."""

@@ -21,7 +21,7 @@ from pipeline.config import Settings
 from pipeline.delivery import Delivery
 from pipeline.recorder import Recorder
 from pipeline.status import Status
-from pipeline.worker.app import kafka_of
+from pipeline.topics import kafka_of
 from pipeline.worker.intake import Batch
 from pipeline.worker.letters import DeadLetters
 from pipeline.worker.progress import Progress

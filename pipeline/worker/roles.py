@@ -21,8 +21,9 @@ from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
 from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.status import RulesStatus, Status
+from pipeline.topics import kafka_of
 from pipeline.worker import analyze, evaluate, notify
-from pipeline.worker.app import kafka_of, make_app
+from pipeline.worker.app import make_app
 from pipeline.worker.intake import Batch, Intake
 from pipeline.worker.progress import Progress
 

@@ -11,31 +11,28 @@ import logging
 import os
 import signal
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 
 from connectors.kafka_client import hush
 from connectors.kafka_probe import Probe
-from operators.errors import ConfigError, SinkError
+from connectors.kafka_settings import KafkaSettings
+from operators.errors import SinkError
 from pipeline.config import Settings
 from pipeline.metrics import Metrics
-from pipeline.worker.app import group_of, kafka_of
+from pipeline.process import found_topics, stopping, watched
+from pipeline.topics import kafka_of
+from pipeline.worker.app import group_of
 from pipeline.worker.health import Health
-from pipeline.worker.progress import Watch
+from pipeline.worker.progress import Partition, Watch
 from pipeline.worker.roles import TOPICS, Roles
 
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
-BROKERS_WITHIN_S = 60.0
-"""How long to wait for brokers and topics at the start."""
-AGAIN_S = 2.0
 LOOK_S = 0.1
-WATCH_EVERY_S = 2.0
 LIBRARIES = ("faust", "mode", "aiokafka")
 """They tell every step at INFO."""
 
@@ -50,29 +47,34 @@ def run(settings: Settings, names: Sequence[str], *, config: Path | None = None,
     hush()
     for library in LIBRARIES:
         logging.getLogger(library).setLevel(logging.WARNING)
-    stop, hang_up = threading.Event(), threading.Event()
+    kafka, stop, hang_up = kafka_of(settings), threading.Event(), threading.Event()
     metrics = Metrics(provider=settings.models.device)
     with ExitStack() as stack:
-        deadline = _deadline(settings.worker.stop_within)
-        stack.enter_context(_signals(stop, hang_up, deadline))
-        if not _found(settings, names, stop):
+        begin_to_stop = stack.enter_context(stopping(stop, within_s=settings.worker.stop_within))
+        stack.enter_context(_hanging_up(hang_up))
+        if not found_topics(kafka, sorted({topic for name in names for topic in TOPICS[name]}), stop):
             return
         roles = Roles(settings, names, metrics=metrics, config=config, instance=instance)
         watches = [Watch(one, settings.worker.stalled_after) for one in roles.progress]
         health = Health(
             settings.worker.host,
             settings.worker.port,
-            alive=lambda: next(filter(None, (watch.stalled for watch in watches)), ""),
+            alive=lambda: next((watch.stalled for watch in watches if watch.stalled), ""),
             ready=lambda: next((f"{one.role} has no partitions yet" for one in roles.progress if not one.ready), ""),
             registry=metrics.registry,
         )
         stack.enter_context(health)
+        stack.enter_context(watched(_Lookout(kafka, watches).stalled))
         log.info("worker roles=%s health=%s", "+".join(names), health.address)
-        threading.Thread(target=_watch, args=(settings, watches, stop), name="watchdog", daemon=True).start()
-        asyncio.run(_run(roles, stop, hang_up, deadline))
+        try:
+            asyncio.run(_run(roles, stop, hang_up, begin_to_stop))
+        finally:
+            _leave_within(settings.worker.stop_within)
 
 
-async def _run(roles: Roles, stop: threading.Event, hang_up: threading.Event, deadline: threading.Timer) -> None:
+async def _run(
+    roles: Roles, stop: threading.Event, hang_up: threading.Event, begin_to_stop: Callable[[], None]
+) -> None:
     working = asyncio.create_task(_work(roles))
     try:
         while not (stop.is_set() or working.done()):
@@ -83,11 +85,18 @@ async def _run(roles: Roles, stop: threading.Event, hang_up: threading.Event, de
         if working.done():
             working.result()
     finally:
-        _start(deadline)
+        begin_to_stop()
         await roles.stop()
         working.cancel()
         await asyncio.wait([working])
         log.info("worker has stopped")
+
+
+def _leave_within(seconds: float) -> None:
+    """End the process though a thread of Faust's may not: the interpreter would wait for it."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 async def _work(roles: Roles) -> None:
@@ -95,84 +104,41 @@ async def _work(roles: Roles) -> None:
     await roles.run()
 
 
-def _found(settings: Settings, names: Sequence[str], stop: threading.Event) -> bool:
-    """Wait for the brokers and the topics; False where a signal came first. Raises what still is in the way."""
-    kafka = kafka_of(settings)
-    wanted = sorted({topic for name in names for topic in TOPICS[name]})
-    ends_at = time.monotonic() + BROKERS_WITHIN_S
-    while not stop.is_set():
+class _Lookout:
+    """Asks the brokers how much waits for each role, and tells which role leaves it."""
+
+    def __init__(self, kafka: KafkaSettings, watches: Sequence[Watch]) -> None:
+        self._kafka = kafka
+        self._watches = watches
+        self._probe: Probe | None = None
+
+    def stalled(self) -> str:
+        """Why the process should end, or nothing."""
+        backlogs = self._backlogs()
+        found = [(watch.progress.role, watch.look(backlogs.get(watch.progress.role))) for watch in self._watches]
+        return "; ".join(f"role={role}: {why}" for role, why in found if why)
+
+    def _backlogs(self) -> dict[str, dict[Partition, int]]:
+        """What waits for each role; nothing while the brokers don't answer."""
         try:
-            with Probe(kafka) as probe:
-                probe.check_topics(wanted)
-                return True
-        except (SinkError, ConfigError) as error:
-            if time.monotonic() > ends_at or (isinstance(error, SinkError) and not error.retryable):
-                raise
-            log.warning("waiting, for %.0f s more at most: %s", ends_at - time.monotonic(), error)
-        stop.wait(AGAIN_S)
-    return False
-
-
-def _watch(settings: Settings, watches: Sequence[Watch], stop: threading.Event) -> None:
-    """End the process when a role is stalled; also when nobody can watch any more."""
-    kafka = kafka_of(settings)
-    probe: Probe | None = None
-    try:
-        while not stop.wait(WATCH_EVERY_S):
-            backlogs = {}
-            try:
-                probe = probe or Probe(kafka)
-                for watch in watches:
-                    progress = watch.progress
-                    backlogs[progress.role] = probe.backlog(group_of(kafka, progress.role), dict(progress.positions))
-            except SinkError as error:
-                log.debug("brokers can't be asked error=%s", error)
-                probe = None
-            for watch in watches:
-                why = watch.look(backlogs.get(watch.progress.role))
-                if why:
-                    log.critical("stalled role=%s: %s; the process ends, to be started anew", watch.progress.role, why)
-                    return
-    finally:
-        if not stop.is_set():
-            os._exit(1)
+            self._probe = probe = self._probe or Probe(self._kafka)
+            return {
+                one.role: probe.backlog(group_of(self._kafka, one.role), dict(one.positions))
+                for one in (watch.progress for watch in self._watches)
+            }
+        except SinkError as error:
+            log.debug("the brokers can't be asked error=%s", error)
+            if self._probe is not None:
+                self._probe.close()
+            self._probe = None
+            return {}
 
 
 @contextmanager
-def _signals(stop: threading.Event, hang_up: threading.Event, deadline: threading.Timer) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for an orderly stop, a second one ends at once; SIGHUP sets `hang_up`."""
-
-    def asked(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-        _start(deadline)
-
-    handlers = {
-        signal.SIGINT: asked,
-        signal.SIGTERM: asked,
-        signal.SIGHUP: lambda _number, _frame: hang_up.set(),
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+def _hanging_up(hang_up: threading.Event) -> Iterator[None]:
+    """Set `hang_up` at SIGHUP."""
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _deadline(seconds: float) -> threading.Timer:
-    """Cuts the process off when it is started and the time is over; never cancelled, it goes with the process."""
-
-    def cut_off() -> None:
-        log.error("stopping took longer than worker.stop_within=%.1f s: cut off", seconds)
-        os._exit(1)
-
-    timer = threading.Timer(seconds, cut_off)
-    timer.daemon = True
-    return timer
-
-
-def _start(deadline: threading.Timer) -> None:
-    if not deadline.is_alive():
-        deadline.start()
+        signal.signal(signal.SIGHUP, before)
