@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -89,7 +90,7 @@ class Source:
         """The data of one target whose variables are replaced."""
         response = self._search(body_of(target, span))
         if target["metrics"][0]["type"] == "raw_data":
-            return Answer(rows=[flat(hit["_source"]) | hit["fields"] for hit in response["hits"]["hits"]])
+            return Answer(rows=[flat(hit["_source"]) | _first(hit["fields"]) for hit in response["hits"]["hits"]])
         if target["bucketAggs"][-1]["type"] == "date_histogram":
             return Answer(series=list(_series(target, response["aggregations"], {}, 0)))
         return Answer(rows=list(_rows(target, response["aggregations"], {}, 0)))
@@ -268,6 +269,10 @@ def _cells(target: Json, bucket: Json) -> Row:
     return cells
 
 
+def _first(fields: Mapping[str, Sequence[Any]]) -> Row:
+    return {name: values[0] for name, values in fields.items()}
+
+
 def flat(source: Json, before: str = "") -> Row:
     found: Row = {}
     for key, value in source.items():
@@ -329,7 +334,21 @@ def str_of(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def _convert(answer: Answer, options: Json) -> Answer:
+    """Read texts as times, which are ms since the epoch."""
+    names = {one["targetField"] for one in options["conversions"] if one["destinationType"] == "time"}
+    rows = [
+        {name: _ms(value) if name in names and value else value for name, value in row.items()} for row in answer.rows
+    ]
+    return Answer(answer.series, rows)
+
+
+def _ms(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp() * 1000
+
+
 TRANSFORMATIONS = {
+    "convertFieldType": _convert,
     "filterFieldsByName": _filter_fields,
     "organize": _organize,
     "groupingToMatrix": _matrix,

@@ -6,7 +6,7 @@ from connectors.elastic_templates import Index
 from operators.rules import EXPRESSIONS
 from pipeline.dashboards.layout import CAMERAS, choice, dashboard, options
 from pipeline.dashboards.panels import by, heat, matrix, names, time_series
-from pipeline.dashboards.queries import CAMERA, WHOLE, ZONE, Json, lucene, over_time, terms
+from pipeline.dashboards.queries import CAMERA, LOOKED_AT, WHOLE, ZONE, Json, lucene, over_time, terms
 
 __all__ = ["expressions"]
 
@@ -29,7 +29,7 @@ HOURS = tuple(str(hour) for hour in range(24))
 
 def expressions() -> Json:
     """Which expressions faces show, when and where."""
-    seen = lucene(Index.METRICS, CAMERA, ZONE)
+    seen = lucene(Index.METRICS, LOOKED_AT, CAMERA, ZONE)
     week = ("mien.weekday", "mien.hour")
     return dashboard(
         "mien-expressions",
@@ -44,7 +44,7 @@ def expressions() -> Json:
                 kind=Index.METRICS,
                 everything=f'"" OR {WHOLE}',
             ),
-            options("expression", "Expression", EXPRESSIONS),
+            options("expression", "Expression", EXPRESSIONS, first="happiness"),
         ],
         span="24h",
         refresh="5m",
@@ -105,13 +105,7 @@ def expressions() -> Json:
                     height=9,
                     since="28d",
                     unit="percentunit",
-                    defaults=heat(
-                        (None, "transparent"),
-                        (0.05, "super-light-blue"),
-                        (0.15, "light-blue"),
-                        (0.3, "blue"),
-                        (0.5, "dark-blue"),
-                    ),
+                    defaults={**heat("continuous-blues"), "decimals": 0},
                     overrides=[by("byName", " ", {"mappings": [{"type": "value", "options": WEEKDAYS}]})],
                 )
             ],
@@ -127,13 +121,7 @@ def expressions() -> Json:
                     width=24,
                     height=9,
                     since="28d",
-                    defaults=heat(
-                        (None, "transparent"),
-                        (0.1, "super-light-green"),
-                        (0.5, "light-green"),
-                        (1, "green"),
-                        (3, "dark-green"),
-                    ),
+                    defaults={**heat("continuous-greens"), "decimals": 1},
                     overrides=[by("byName", " ", {"mappings": [{"type": "value", "options": WEEKDAYS}]})],
                 )
             ],

@@ -29,9 +29,12 @@ def health() -> Json:
             [
                 time_series(
                     "Frames in and out",
-                    over_time(camera, [("avg", "mien.fps.in")], group="observer.name", alias="{{observer.name}} in"),
-                    over_time(camera, [("avg", "mien.fps.out")], group="observer.name", alias="{{observer.name}} out"),
-                    says="Frames per second picked for analysis, and analysed. A distance between the two is overload.",
+                    over_time(camera, [("avg", "mien.fps.in")], group="observer.name", alias="{{observer.name}} sent"),
+                    over_time(
+                        camera, [("avg", "mien.fps.out")], group="observer.name", alias="{{observer.name}} analysed"
+                    ),
+                    says="Frames per second that a camera sends, and that are analysed: no more than its `fps`. "
+                    "Those that should have been and were not are the frames dropped.",
                 ),
                 time_series(
                     "Seconds missed, by reason",

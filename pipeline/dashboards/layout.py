@@ -38,8 +38,8 @@ def choice(name: str, label: str, field: str, *, kind: Index, everything: str = 
     }
 
 
-def options(name: str, label: str, values: Sequence[str]) -> Json:
-    """A variable with one of these values, the first at first."""
+def options(name: str, label: str, values: Sequence[str], *, first: str) -> Json:
+    """A variable with one of these values, and the one that it has at first."""
     return {
         "type": "custom",
         "name": name,
@@ -47,8 +47,8 @@ def options(name: str, label: str, values: Sequence[str]) -> Json:
         "query": ",".join(values),
         "multi": False,
         "includeAll": False,
-        "current": {"text": values[0], "value": values[0]},
-        "options": [{"text": value, "value": value, "selected": value == values[0]} for value in values],
+        "current": {"text": first, "value": first},
+        "options": [{"text": value, "value": value, "selected": value == first} for value in values],
     }
 
 

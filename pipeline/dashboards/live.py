@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from connectors.elastic_templates import Index
 from pipeline.dashboards.layout import CAMERAS, RULES, ZONES, dashboard
-from pipeline.dashboards.panels import by, coloured, states, table, tiles, time_series, timeline
-from pipeline.dashboards.queries import CAMERA, RULE, WHOLE, ZONE, Json, documents, lucene, over_time
+from pipeline.dashboards.panels import by, coloured, states, table, tiles, time_of, time_series, timeline
+from pipeline.dashboards.queries import CAMERA, LOOKED_AT, RULE, WHOLE, ZONE, Json, documents, lucene, over_time
 
 __all__ = ["live"]
 
@@ -78,6 +78,7 @@ def live() -> Json:
                         "mien.alert.silenced_by": "Kept back by",
                     },
                     newest="Since",
+                    steps=[time_of("event.start")],
                     says="Every alert that fires, newest first, also what was kept back. Looks back 30 days.",
                     width=24,
                     height=7,
@@ -124,7 +125,7 @@ def live() -> Json:
                 time_series(
                     "Faces",
                     over_time(
-                        lucene(Index.METRICS, WHOLE, CAMERA),
+                        lucene(Index.METRICS, WHOLE, LOOKED_AT, CAMERA),
                         [("avg", "mien.faces.mean")],
                         group="observer.name",
                         alias="{{observer.name}}",

@@ -22,6 +22,7 @@ __all__ = [
     "states",
     "table",
     "tiles",
+    "time_of",
     "time_series",
     "timeline",
     "words",
@@ -168,9 +169,10 @@ def states(*meanings: tuple[float, str, str]) -> Json:
     return {"mappings": [{"type": "value", "options": options}], "color": {"mode": "thresholds"}}
 
 
-def heat(*steps: tuple[float | None, str]) -> Json:
-    """Cells of a table in the colour of their value."""
-    return {"custom": {"cellOptions": {"type": "color-background", "mode": "basic"}, "width": 52}, **coloured(*steps)}
+def heat(scheme: str) -> Json:
+    """Cells of a table in the colour of their value: a `scheme` such as `continuous-blues`."""
+    cells = {"cellOptions": {"type": "color-background", "mode": "basic"}, "width": 52, "align": "center"}
+    return {"custom": cells, "color": {"mode": scheme}, "min": 0}
 
 
 def quotient(over: str, under: str, name: str) -> Json:
@@ -180,6 +182,12 @@ def quotient(over: str, under: str, name: str) -> Json:
         "id": "calculateField",
         "options": {"mode": "binary", "alias": name, "binary": binary, "replaceFields": False},
     }
+
+
+def time_of(field: str) -> Json:
+    """Read a column of texts as times."""
+    conversion = {"targetField": field, "destinationType": "time"}
+    return {"id": "convertFieldType", "options": {"fields": {}, "conversions": [conversion]}}
 
 
 def names(pattern: str, shown: str = "$1") -> Json:

@@ -14,6 +14,7 @@ from connectors.elastic_templates import Index
 __all__ = [
     "CAMERA",
     "DATASOURCE",
+    "LOOKED_AT",
     "RULE",
     "TIME",
     "WHOLE",
@@ -36,6 +37,8 @@ TIME = "@timestamp"
 CAMERA, ZONE, RULE = "(observer.name:$camera)", "(observer.geo.name:$zone)", "(rule.id:$rule)"
 WHOLE = "mien.scope:camera"
 """Roll-ups of a whole picture; those of its zones count the same faces again."""
+LOOKED_AT = "mien.frames:>0"
+"""Roll-ups of time in which frames were looked at: where there were none, no faces means nothing."""
 
 
 def lucene(kind: Index, *parts: str) -> str:
