@@ -8,15 +8,17 @@ to the same partition, in their place. Who has which partition is agreed upon in
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from typing import Self
+from functools import partial
+from typing import Protocol, Self
 
 import cv2
 
@@ -37,7 +39,7 @@ from pipeline.status import CameraStatus, Status
 from pipeline.topics import kafka_of
 from pipeline.worker.health import Health
 
-__all__ = ["CapturePipeline", "capture"]
+__all__ = ["CapturePipeline", "Outlet", "capture"]
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,43 @@ RATE_WINDOW_S = 5.0
 SLOW_BROKER = "The Kafka broker takes the pictures too slowly: check its load, its disk and the network."
 
 
-class CapturePipeline:
-    """One capture worker: `with CapturePipeline(settings) as pipeline:`, then `turn` again and again, in one thread."""
+class Outlet(Protocol):
+    """Where captured frames go: the frames topic, or an analysis in this process. Used from many threads."""
 
-    def __init__(self, settings: Settings, *, recorder: Recorder | None = None) -> None:
+    def put(self, item: Frame | Gap) -> None:
+        """Take a frame or a gap; in time order for each camera. Never waits."""
+        ...
+
+    def give_up(self, camera_id: str) -> None:
+        """This camera is somebody else's now."""
+        ...
+
+    def status(self) -> dict[str, SendStatus]:
+        """What became of the frames of every camera."""
+        ...
+
+    @property
+    def quality(self) -> int:
+        """Of the next picture, in percent."""
+        ...
+
+    @property
+    def away(self) -> str:
+        """Why the brokers take nothing now, or empty."""
+        ...
+
+
+Opening = Callable[[Recorder], AbstractContextManager[Outlet]]
+"""Opens an outlet that times its stages with a recorder."""
+
+
+class CapturePipeline:
+    """One capture worker: `with CapturePipeline(settings) as pipeline:`, then `turn` again and again, in one thread.
+
+    `outlet` opens something else than the frames topic for the frames.
+    """
+
+    def __init__(self, settings: Settings, *, recorder: Recorder | None = None, outlet: Opening | None = None) -> None:
         kafka = kafka_of(settings)
         self.recorder = recorder or Recorder()
         self.turned_at = self._started = time.monotonic()
@@ -63,14 +98,8 @@ class CapturePipeline:
         cv2.setNumThreads(1)
         with ExitStack() as parts:
             self._pool = parts.enter_context(ThreadPoolExecutor(len(self._by_partition) or 1, "lane"))
-            self._producer = parts.enter_context(
-                FrameProducer(
-                    kafka,
-                    settings.cameras,
-                    stale_after=settings.worker.skip_older_than,
-                    observe=self.recorder.timed,
-                )
-            )
+            self._slow = SLOW_BROKER if outlet is None else ""
+            self._producer = parts.enter_context((outlet or partial(_to_topic, settings))(self.recorder))
             self._group = parts.enter_context(
                 CaptureGroup(kafka, used=self._by_partition, gained=self._gain, lost=self._lose)
             )
@@ -101,7 +130,7 @@ class CapturePipeline:
         sent = self._producer.status()
         now = {name: one for lane in self._lanes.values() for name, one in lane.captures.status().items()}
         cameras = tuple(
-            tally.status(name, now.get(name), sent[name])
+            tally.status(name, now.get(name), sent[name], slow=self._slow)
             for name, tally in self._tallies.items()
             if name in now or tally.frames
         )
@@ -126,8 +155,14 @@ class CapturePipeline:
             self._producer.away or "ok",
         )
         for camera in here:
-            if camera.advice:
+            if camera.state != State.LIVE and camera.advice:
                 log.warning("camera=%s state=%s %s", camera.camera_id, camera.state, camera.advice)
+        if any(camera.advice == SLOW_BROKER for camera in here):
+            log.warning("%s", SLOW_BROKER)
+        if self._producer.away:
+            # kafka-python leaves the socket of each attempt that was refused to the garbage collection: in a process
+            # that makes little garbage, an hour without a broker would take all its descriptors.
+            gc.collect()
 
     def _gain(self, partitions: set[int]) -> None:
         for partition in sorted(partitions & self._by_partition.keys() - self._lanes.keys()):
@@ -146,6 +181,15 @@ class CapturePipeline:
             del self._lanes[partition]
             for name, captured in lane.captures.status().items():
                 self._tallies[name].add(captured)
+
+
+def _to_topic(settings: Settings, recorder: Recorder) -> FrameProducer:
+    return FrameProducer(
+        kafka_of(settings),
+        settings.cameras,
+        stale_after=settings.worker.skip_older_than,
+        observe=recorder.timed,
+    )
 
 
 class _Lane:
@@ -190,14 +234,17 @@ class _Tally:
         self.drops.update(captured.drops)
         self.reconnects.update(captured.reconnects)
 
-    def status(self, name: str, now: CaptureStatus | None, sent: SendStatus) -> CameraStatus:
-        """Where `frames == analysed + waiting + sum(drops)`: what is analysed here is what the broker has."""
+    def status(self, name: str, now: CaptureStatus | None, sent: SendStatus, *, slow: str) -> CameraStatus:
+        """Where `frames == analysed + waiting + sum(drops)`: what is analysed here is what the broker has.
+
+        `slow` is the advice where frames wait.
+        """
         captured = now or CaptureStatus(name, State.STOPPED)
         return CameraStatus(
             camera_id=name,
             state=str(captured.state),
             cause=str(captured.cause or ""),
-            advice=captured.advice or (SLOW_BROKER if sent.waiting > 1 else ""),
+            advice=captured.advice or (slow if sent.waiting > 1 else ""),
             clock=str(captured.clock or ""),
             skew_s=captured.skew_s,
             fps_in=captured.fps_in,
@@ -219,10 +266,18 @@ class _Tally:
         return (sent - self._sent[0][1]) / seconds if seconds else 0.0
 
 
-def capture(settings: Settings, *, seconds: float | None = None) -> Status:
+def capture(
+    settings: Settings,
+    *,
+    seconds: float | None = None,
+    outlet: Opening | None = None,
+    needs: Sequence[str] = (FRAMES,),
+    role: str = "capture",
+) -> Status:
     """Capture until the time is up or SIGINT / SIGTERM comes; returns the last status.
 
-    Raises SinkError where no broker answers, ConfigError where its topics are missing or wrong.
+    `outlet` opens something else than the frames topic for the frames, which `needs` these topics. Raises SinkError
+    where no broker answers, ConfigError where its topics are missing or wrong.
     """
     hush()
     stop = threading.Event()
@@ -230,12 +285,12 @@ def capture(settings: Settings, *, seconds: float | None = None) -> Status:
     recorder = Recorder(metrics)
     with ExitStack() as stack:
         begin_to_stop = stack.enter_context(stopping(stop, within_s=settings.worker.stop_within))
-        if not found_topics(kafka_of(settings), [FRAMES], stop):
+        if not found_topics(kafka_of(settings), needs, stop):
             return Status(uptime_s=0.0, cameras=())
-        telemetry = build_telemetry(settings, role="capture")
+        telemetry = build_telemetry(settings, role=role)
         if telemetry is not None:
             stack.enter_context(telemetry)
-        pipeline = CapturePipeline(settings, recorder=recorder)
+        pipeline = CapturePipeline(settings, recorder=recorder, outlet=outlet)
         stack.enter_context(pipeline)
         stalled = _stall(pipeline, settings.worker.stalled_after)
         health = Health(
@@ -248,7 +303,7 @@ def capture(settings: Settings, *, seconds: float | None = None) -> Status:
         stack.enter_context(health)
         stack.enter_context(watched(stalled))
         stack.callback(begin_to_stop)
-        log.info("capture health=%s", health.address)
+        log.info("%s health=%s", role, health.address)
         ends_at = None if seconds is None else time.monotonic() + seconds
         tell_at = time.monotonic() + TELL_EVERY_S
         while not stop.is_set() and (ends_at is None or time.monotonic() < ends_at):

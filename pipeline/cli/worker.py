@@ -15,7 +15,10 @@ __all__ = ["worker"]
 def worker(
     *,
     role: Annotated[
-        str, typer.Option(metavar="ROLE", help="analyze, evaluate, notify, several joined by +, or all of them.")
+        str,
+        typer.Option(
+            metavar="ROLE", help="analyze, evaluate, notify, several joined by +, all of them, or capture+analyze."
+        ),
     ],
     config: ConfigOption = Path("mien.yaml"),
     name: Annotated[
@@ -33,15 +36,24 @@ def worker(
     delivers them. Start as many workers of each as it takes: they share the cameras among them (one notify for each
     store). Topics are made by `mien topics apply`, frames come from `mien capture`.
 
+    capture+analyze reads the cameras and analyses them in one process, so that no frame goes through Kafka: for links
+    or brokers that can't carry pictures. Such workers share the cameras among them, as `mien capture` does.
+
     Example:  mien worker -c mien.yaml --role evaluate
 
     Example:  mien worker -c mien.yaml --role all
     """
     from pipeline.config import load_settings, secret_values
     from pipeline.logs import set_up
-    from pipeline.worker.roles import parse_roles
-    from pipeline.worker.run import run
 
     settings = load_settings(config)
     set_up(secrets=secret_values(settings))
+    if role == "capture+analyze":
+        from pipeline.worker.fused import run as run_fused
+
+        run_fused(settings, config=config)
+        return
+    from pipeline.worker.roles import parse_roles
+    from pipeline.worker.run import run
+
     run(settings, parse_roles(role), config=config, instance=name)

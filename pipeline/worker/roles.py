@@ -50,7 +50,9 @@ def parse_roles(text: str) -> tuple[str, ...]:
     """The roles in `evaluate`, `analyze+evaluate`, or `all`. Raises ConfigError."""
     names = ROLES if text == "all" else tuple(text.split("+"))
     if not set(names) <= set(ROLES) or len(set(names)) < len(names):
-        raise ConfigError(f"expected a role of {', '.join(ROLES)}, several joined by +, or all, got {text!r}")
+        raise ConfigError(
+            f"expected a role of {', '.join(ROLES)}, several joined by +, all, or capture+analyze, got {text!r}"
+        )
     return names
 
 
