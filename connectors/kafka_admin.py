@@ -15,7 +15,7 @@ from connectors.kafka_topics import FRAMES, Topic, topics
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
-__all__ = ["Brokers", "Found", "apply_topics", "find_topics", "oldest_frames"]
+__all__ = ["Brokers", "Found", "apply_topics", "delete_topics", "find_topics", "oldest_frames"]
 
 READ_S = 10.0
 FETCH_BYTES = 8 * 1024 * 1024
@@ -72,6 +72,14 @@ def apply_topics(settings: KafkaSettings) -> list[str]:
                 admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, wanted[name].name, different)])
                 done += [f"{wanted[name].name}: {key} is now {value}" for key, value in different.items()]
     return done
+
+
+def delete_topics(settings: KafkaSettings) -> None:
+    """Delete all topics of this prefix that there are, with everything in them. Raises SinkError as `find_topics`."""
+    with _admin(settings, "deleting the topics") as admin:
+        there = set(admin.list_topics()) & {topic.name for topic in topics(settings).values()}
+        if there:
+            admin.delete_topics(sorted(there))
 
 
 def oldest_frames(settings: KafkaSettings) -> dict[int, float]:

@@ -40,8 +40,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, capture, bench, worker):
+for command in (run, demo, analyze, record, replay, tune, capture, worker):
     app.command()(command)
+app.add_typer(bench, name="bench")
 app.add_typer(cameras, name="cameras")
 app.add_typer(models, name="models")
 app.add_typer(config, name="config")
