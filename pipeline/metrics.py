@@ -141,6 +141,36 @@ READINGS = (
         ("result",),
         lambda status: [(("applied",), status.rules.reloads), (("refused",), status.rules.refused)],
     ),
+    Reading(
+        "mien_worker_ready",
+        "1 once a role of a worker has its partitions and their state.",
+        ("role",),
+        lambda status: [((one.role,), one.ready) for one in status.roles],
+    ),
+    Reading(
+        "mien_worker_partitions",
+        "Partitions that are assigned to a role of a worker.",
+        ("role",),
+        lambda status: [((one.role,), one.partitions) for one in status.roles],
+    ),
+    Reading(
+        "mien_worker_records_total",
+        "Records that a role of a worker has worked on.",
+        ("role",),
+        lambda status: [((one.role,), one.done) for one in status.roles],
+    ),
+    Reading(
+        "mien_worker_dead_letters_total",
+        "Records that a role of a worker could not work on.",
+        ("role",),
+        lambda status: [((one.role,), one.dead) for one in status.roles],
+    ),
+    Reading(
+        "mien_worker_waiting",
+        "Records that wait in the brokers for a role of a worker.",
+        ("role",),
+        lambda status: [((one.role,), one.waiting) for one in status.roles if one.waiting is not None],
+    ),
     Reading("mien_uptime_seconds", "Time since the start.", (), lambda status: [((), status.uptime_s)]),
 )
 """The metrics that are read from the status."""

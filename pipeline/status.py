@@ -66,6 +66,23 @@ class RulesStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RoleStatus:
+    """One role of a worker: `ready` once its `partitions` are assigned and their state is read back.
+
+    `done` records were worked on since the start, `dead` ones of them went to the dead letters; `waiting` ones are in
+    the brokers, None while those don't answer. The oldest record of the last batch had waited for `age_s`.
+    """
+
+    role: str
+    ready: bool
+    partitions: int
+    done: int = 0
+    dead: int = 0
+    waiting: int | None = None
+    age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole pipeline now; `alerts` are the latest transitions, newest last; `store_error` is mostly empty."""
 
@@ -77,3 +94,4 @@ class Status:
     store: str = ""
     store_error: str = ""
     rules: RulesStatus = field(default_factory=RulesStatus)
+    roles: tuple[RoleStatus, ...] = ()

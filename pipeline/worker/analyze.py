@@ -155,7 +155,6 @@ class Analyze:
         camera = found.camera_id
         self._frames[camera] = self._frames.get(camera, 0) + 1
         if isinstance(found, FrameHead):
-            self._progress.skipped += 1
             return self._freshness.skip(found)
         self._freshness.tell(camera, found.ts)
         return replace(found, epoch=self._epoch(found))

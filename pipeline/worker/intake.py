@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from faust.types import AppT, StreamT
@@ -89,8 +90,9 @@ class Intake:
         batch = [event for event in batch if event.message.generation_id == generation]
         if not batch:
             return
-        await self._work(batch)
         progress = self.progress
+        progress.age_s = max(0.0, time.time() - batch[0].message.timestamp)
+        await self._work(batch)
         for event in batch:
             event.ack()
             message = event.message

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.status import RoleStatus
+
 __all__ = ["READY_WITHIN_S", "Partition", "Progress", "Watch"]
 
 Partition = tuple[str, int]
@@ -19,17 +21,20 @@ READY_WITHIN_S = 60.0
 class Progress:
     """How far one role has come: written by its event loop, read by the watchdog and the health endpoints.
 
-    `done` records were worked on, among them `dead` ones that went to the dead letters and `skipped` ones that had
-    waited for too long. `positions` has the next offset of each assigned partition, None
-    before the first record. `ready` says that partitions were assigned (perhaps none) and their state was read back.
+    `done` records were worked on, among them `dead` ones that went to the dead letters. `positions` has the next offset
+    of each assigned partition, None before the first record. `ready` says that partitions were assigned (perhaps none)
+    and their state was read back.
     """
 
     role: str
     topic: str
     done: int = 0
     dead: int = 0
-    skipped: int = 0
     ready: bool = False
+    waiting: int | None = None
+    """Records in the brokers that were not worked on; None while those don't answer."""
+    age_s: float | None = None
+    """How long the oldest record of the last batch had waited."""
     positions: dict[Partition, int | None] = field(default_factory=dict)
 
     def assigned(self, partitions: list[Partition]) -> None:
@@ -40,6 +45,12 @@ class Progress:
     def revoked(self) -> None:
         """Nothing is ours until the next assignment."""
         self.ready, self.positions = False, {}
+
+    def status(self) -> RoleStatus:
+        """What the metrics tell; may be asked from any thread."""
+        return RoleStatus(
+            self.role, self.ready, len(self.positions), self.done, self.dead, waiting=self.waiting, age_s=self.age_s
+        )
 
 
 class Watch:
@@ -66,6 +77,7 @@ class Watch:
         now, progress = self._clock(), self.progress
         mark = (progress.done, progress.ready)
         waiting = sum((backlog or {}).values())
+        progress.waiting = None if backlog is None else waiting
         if backlog is None or mark != self._mark or (progress.ready and not waiting):
             self._mark, self._since = mark, now
         idle_s = now - self._since

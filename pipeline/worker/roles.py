@@ -17,6 +17,7 @@ from operators.errors import ConfigError, DecodeError
 from operators.rules import RuleEvaluator
 from pipeline.build import build_evaluator, build_telemetry
 from pipeline.config import Settings
+from pipeline.health_documents import Queue
 from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
 from pipeline.reload import LOOK_EVERY_S, RulesWatch
@@ -131,7 +132,8 @@ class Roles:
         """What this process can say about itself."""
         watch = self._watch
         rules = self._rules if watch is None else replace(self._rules, refused=watch.refused, error=watch.error)
-        status = Status(uptime_s=time.monotonic() - self._started, cameras=(), rules=rules)
+        roles = tuple(progress.status() for progress in self.progress)
+        status = Status(uptime_s=time.monotonic() - self._started, cameras=(), rules=rules, roles=roles)
         for part in self._parts:
             status = part.describe(status)
         return status
@@ -157,7 +159,8 @@ class Roles:
             status = await asyncio.to_thread(self.status)
             self._metrics.refresh(status)
             if self._telemetry is not None:
-                self._telemetry.report(status, self._recorder)
+                queues = [Queue(one.role, one.waiting, one.age_s) for one in status.roles if one.waiting is not None]
+                self._telemetry.report(status, self._recorder, queues=queues)
             await asyncio.sleep(REFRESH_S)
 
     def _progress(self, name: str) -> Progress:
