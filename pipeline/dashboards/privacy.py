@@ -25,8 +25,8 @@ def privacy() -> Json:
                 words(
                     "What is stored here",
                     "Figures about moments: how many faces, which expressions, which rule fired where and when.\n\n"
-                    "**No** picture, no crop, no embedding, no identity, and no id of a face that outlives its "
-                    "stay in the picture. Elasticsearch itself refuses fields that are not on the list.\n\n"
+                    "**No** picture, no crop, no embedding, no identity, and no id by which a face could be followed. "
+                    "Elasticsearch itself refuses fields that are not on the list.\n\n"
                     "Pictures live in memory, and in a distributed pipeline for a minute in Kafka's topic `frames`.",
                     says="",
                     width=8,

@@ -73,6 +73,7 @@ def tuning() -> Json:
                     width=24,
                     height=10,
                     overrides=[
+                        by("byName", "Time", {"unit": "dateTimeAsIso"}),
                         by("byName", "Held", {"unit": "s"}),
                         by("byName", "For", {"unit": "s"}),
                         by("byName", "Seen", {"unit": "percentunit"}),
@@ -107,7 +108,7 @@ def tuning() -> Json:
                 time_series(
                     "Highest value of what did not fire",
                     over_time(broken, [("max", "mien.evidence.value_max")], group="rule.id", alias="{{rule.id}}"),
-                    says="The highest level that a broken episode reached, by rule.",
+                    says="The highest level that a broken episode reached; of an absence it is in seconds.",
                     width=8,
                 ),
             ],
@@ -135,7 +136,7 @@ def tuning() -> Json:
                     down="rule.id",
                     across="event.reason",
                     value="Count",
-                    order=("condition", "gap", "lost", "expired"),
+                    order=("condition", "dip", "gap", "lost", "expired"),
                     says="Many ends by gap or lost: look at the camera, not at the rule.",
                     unit="none",
                 ),
