@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
+from typing_extensions import override
 
 from operators.errors import ConfigError
 from pipeline.complaints import nearest
@@ -37,6 +39,16 @@ class Variables(EnvSettingsSource):
             self.values: dict[str, Any] = self()
         except ValueError:
             raise ConfigError(f"{kind}s {PREFIX}...: a value begins like a list or mapping, but is not JSON") from None
+
+    @override
+    def next_field(self, field: Any, key: str, case_sensitive: bool | None = None) -> Any:
+        """The field or type at `key`; also of plain dataclasses, which pydantic-settings doesn't look into."""
+        found = super().next_field(field, key, case_sensitive)
+        if found is not None:
+            return found
+        annotation = field.annotation if isinstance(field, FieldInfo) else field
+        sections = filter(is_dataclass, (annotation, *get_args(annotation)))
+        return next((hints[key] for section in sections if key in (hints := get_type_hints(section))), None)
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: object) -> Value:
         """Lists and mappings from JSON; ValueError leaves the text as it is."""
