@@ -51,6 +51,8 @@ class Grafana:
     def __init__(self, settings: GrafanaSettings) -> None:
         if settings.token is None:
             raise ConfigError("expected grafana.token, the token of a service account, got none")
+        if settings.ca_file is not None and not settings.ca_file.is_file():
+            raise ConfigError(f"expected grafana.ca_file to be a file of certificates, got {settings.ca_file}")
         parts = urlsplit(settings.url)
         host = parts.hostname or ""
         self._token = settings.token.get_secret_value()

@@ -6,10 +6,12 @@ https://grafana.com/docs/grafana/latest/administration/provisioning/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from connectors.elastic_settings import ElasticSettings
 from connectors.elastic_templates import Index
 from connectors.grafana_settings import GrafanaSettings
+from operators.errors import ConfigError
 from pipeline.dashboards.queries import DATASOURCE, TIME, WHOLE, Json, Metric, lucene, over_time
 from pipeline.recorder import DECISION
 
@@ -23,12 +25,15 @@ RUNBOOK = "docs/grafana.md#alarms-about-the-pipeline"
 
 
 def datasource(elastic: ElasticSettings, grafana: GrafanaSettings, *, secrets: bool = True) -> Json:
-    """Elasticsearch, as Grafana's API takes it; without `secrets` it can be shown and kept in a file."""
+    """Elasticsearch, as Grafana's API takes it; without `secrets` it can be shown and kept in a file.
+
+    Raises ConfigError where the certificates can't be read.
+    """
     settings: Json = {"index": f"{elastic.prefix}-*", "timeField": TIME, "timeInterval": f"{EVERY_S}s"}
     secret: Json = {}
     if elastic.ca_file is not None and secrets:
         settings["tlsAuthWithCACert"] = True
-        secret["tlsCACert"] = elastic.ca_file.read_text()
+        secret["tlsCACert"] = _text(elastic.ca_file)
     if grafana.elasticsearch_api_key is not None and secrets:
         settings["httpHeaderName1"] = "Authorization"
         secret["httpHeaderValue1"] = f"ApiKey {grafana.elasticsearch_api_key.get_secret_value()}"
@@ -41,6 +46,13 @@ def datasource(elastic: ElasticSettings, grafana: GrafanaSettings, *, secrets: b
         "jsonData": settings,
         **({"secureJsonData": secret} if secret else {}),
     }
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected elasticsearch.ca_file to be certificates in PEM, got {error}") from error
 
 
 def datasources(elastic: ElasticSettings, grafana: GrafanaSettings) -> Json:

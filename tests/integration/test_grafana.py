@@ -177,6 +177,11 @@ def test_without_a_token():
         Grafana(GrafanaSettings())
 
 
+def test_without_the_certificates_that_are_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"expected grafana\.ca_file to be a file"):
+        Grafana(GrafanaSettings(token=SecretStr(TOKEN), ca_file=tmp_path / "none.pem"))
+
+
 @pytest.mark.parametrize("token", ["", "two words", "line\n", "ümlaut"])
 def test_a_token_that_no_header_takes_is_refused_and_not_repeated(token: str):
     with pytest.raises(ValueError, match="expected a token of printable ASCII") as caught:

@@ -25,7 +25,7 @@ from pipeline.dashboards.files import dashboard_files, provisioning_files
 from pipeline.dashboards.layout import dashboard
 from pipeline.dashboards.panels import words
 from pipeline.dashboards.provisioning import alerting, datasource
-from pipeline.dashboards.push import push
+from pipeline.dashboards.push import _notes, _numbers, push
 from tests.grafana_sdk import UNITS, Dashboard, Dataquery, Rule, misfits, unknown
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +188,36 @@ def test_the_data_source_is_that_of_the_settings(tmp_path: Path):
     assert found["jsonData"]["index"] == "faces-*"
     assert found["jsonData"]["tlsAuthWithCACert"] is True
     assert found["secureJsonData"] == {"tlsCACert": "-----BEGIN CERTIFICATE-----"}
+
+
+def test_certificates_that_can_t_be_read_are_named(tmp_path: Path):
+    with pytest.raises(
+        ConfigError, match=r"expected elasticsearch\.ca_file to be certificates in PEM, got .*none\.pem"
+    ):
+        datasource(ElasticSettings(ca_file=tmp_path / "none.pem"), GrafanaSettings())
+
+
+@pytest.mark.parametrize(
+    ("elastic", "grafana", "note"),
+    [
+        ({}, {"url": "https://grafana.example"}, "note: Grafana will look for Elasticsearch on its own machine"),
+        ({"api_key": SecretStr("k")}, {}, "note: Elasticsearch asks for a login"),
+        ({}, {}, ""),
+        ({"url": "http://es:9200", "api_key": SecretStr("k")}, {"elasticsearch_api_key": SecretStr("r")}, ""),
+    ],
+)
+def test_what_grafana_could_not_read_is_said(elastic: dict[str, Any], grafana: dict[str, Any], note: str):
+    notes = list(_notes(GrafanaSettings(**grafana), ElasticSettings(**elastic)))
+    assert [one.partition(":")[0] for one in notes] == (["note"] if note else [])
+    assert "".join(notes).startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("version", "numbers"),
+    [("12.2.4", (12, 2, 4)), ("13.0.0-pre", (13, 0, 0)), ("12.3.2+security-01", (12, 3, 2)), ("x.1", (0, 1))],
+)
+def test_a_version_is_compared_by_its_numbers(version: str, numbers: tuple[int, ...]):
+    assert _numbers(version) == numbers
 
 
 def invoke(*arguments: str) -> Any:
