@@ -57,7 +57,7 @@ def test_a_worker_without_progress_ends_itself(bed: Bed):
         other.execute("BEGIN EXCLUSIVE")
         bed.send_alerts([made_alert(1)])
         assert worker.process.wait(60) == 1
-    assert "stalled role=notify: 1 records wait, and none was worked on" in worker.text()
+    assert "stalled: role=notify: 1 records wait, and none was worked on" in worker.text()
 
 
 def test_missing_topics_are_told(own_kafka: Kafka, bed: Bed):
