@@ -194,7 +194,7 @@ def test_certificates_that_can_t_be_read_are_named(tmp_path: Path):
     with pytest.raises(
         ConfigError, match=r"expected elasticsearch\.ca_file to be certificates in PEM, got .*none\.pem"
     ):
-        datasource(ElasticSettings(ca_file=tmp_path / "none.pem"), GrafanaSettings())
+        datasource(ElasticSettings(url="https://es:9200", ca_file=tmp_path / "none.pem"), GrafanaSettings())
 
 
 @pytest.mark.parametrize(
