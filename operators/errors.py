@@ -12,7 +12,9 @@ Foreign exceptions are translated once, at the edge, with `raise ... from`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 
 __all__ = ["Cause", "ConfigError", "DecodeError", "MienError", "ModelError", "SinkError", "SourceError"]
 
@@ -45,6 +47,10 @@ class SourceError(MienError):
         super().__init__(message)
         self.cause = cause
 
+    def __reduce__(self) -> tuple[Callable[..., SourceError], tuple[object, ...]]:
+        """Pickle it with its cause: errors come out of other processes."""
+        return partial(type(self), cause=self.cause), self.args
+
 
 class DecodeError(MienError):
     """Bytes that should be a record or a picture are not."""
@@ -60,3 +66,7 @@ class SinkError(MienError):
     def __init__(self, message: str, *, retryable: bool) -> None:
         super().__init__(message)
         self.retryable = retryable
+
+    def __reduce__(self) -> tuple[Callable[..., SinkError], tuple[object, ...]]:
+        """Pickle it with all it says: errors come out of other processes."""
+        return partial(type(self), retryable=self.retryable), self.args
