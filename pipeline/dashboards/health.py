@@ -123,7 +123,7 @@ def health() -> Json:
                         group="mien.queue",
                         alias="{{mien.queue}}",
                     ),
-                    says="Age of the oldest record that waits in each topic or queue.",
+                    says="How long the oldest record had waited when each role of the workers came to it.",
                     unit="s",
                 ),
                 time_series(
@@ -140,7 +140,7 @@ def health() -> Json:
                         group="mien.sink",
                         alias="to {{mien.sink}}",
                     ),
-                    says="Records behind the end of each queue, and alert transitions that a sink does not have yet.",
+                    says="Records that wait for each role of the workers, and alert transitions that wait for a sink.",
                     unit="none",
                 ),
             ],

@@ -12,7 +12,7 @@ __all__ = ["privacy"]
 
 def privacy() -> Json:
     """What is kept, for how long, and what is not told."""
-    held = "(mien.kind:camera OR (mien.kind:queue AND mien.queue:frames))"
+    held = "(mien.kind:camera OR (mien.kind:queue AND mien.queue:analyze))"
     return dashboard(
         "mien-privacy",
         "mien: privacy",
@@ -33,12 +33,12 @@ def privacy() -> Json:
                     height=9,
                 ),
                 time_series(
-                    "Oldest picture",
+                    "Oldest picture in use",
                     over_time(
                         lucene(Index.HEALTH, held), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
                     ),
-                    says="Age of the oldest picture that can still be read anywhere: `queue` is Kafka's topic of "
-                    "frames, `camera` the newest frame of a camera that is held in memory.",
+                    says="Age of the oldest picture that was worked on: `queue` waited in Kafka, `camera` is the newest "
+                    "frame of a camera, in memory. What Kafka still keeps, `mien topics check` says.",
                     width=16,
                     height=9,
                     unit="s",

@@ -174,11 +174,12 @@ ALARMS = (
         wait="5m",
     ),
     Alarm(
-        name="pictures-kept",
-        title="Kafka keeps pictures for longer than three minutes",
-        query=lucene(Index.HEALTH, "mien.kind:queue", "mien.queue:frames"),
-        metric=("max", "mien.age_s"),
-        above=180,
+        name="records-wait",
+        title="records have waited for more than 30 s when a role of a worker comes to them",
+        query=lucene(Index.HEALTH, "mien.kind:queue", "mien.waiting:>0"),
+        metric=("min", "mien.age_s"),
+        group="mien.queue",
+        above=30,
         wait="5m",
     ),
 )

@@ -118,7 +118,7 @@ def make_happen(settings: Settings) -> None:
     assert elastic is not None
     now = time.time()
     busy = CameraStatus("smile", "live", skew_s=0.02, lost=2, drops={"overload": 7}, reconnects={"timeout": 1})
-    queues = (Queue("frames", waiting=3, age_s=1.5), Queue("observations", waiting=0, age_s=0.0))
+    queues = (Queue("analyze", waiting=3, age_s=1.5), Queue("evaluate", waiting=0, age_s=0.0))
     writer = ElasticWriter(elastic)
     writer.put(Health("analyze").documents(Status(1.0, (busy,)), now, queues=queues))
     writer.start()
