@@ -23,7 +23,7 @@ __all__ = ["ElasticWriter"]
 log = logging.getLogger(__name__)
 
 HELD = 10_000
-"""Most documents that wait: some 10 MB, an hour of 25 cameras."""
+"""Most documents that wait: up to 20 MB, half an hour of a process with 16 cameras."""
 GATHER_S = 1.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 
