@@ -158,4 +158,10 @@ def _rules_document(path: Path) -> Document:
         raise ConfigError(rules.message(("version",), "expected 1"))
     if "rules" not in rules.data:
         raise ConfigError(f"{path}: rules: missing; the list of rules")
+    named = rules.data["rules"]
+    if isinstance(named, str) and TESTS in rules.data:
+        text = (
+            f"expected rules, got tests of {path.parent / named}: check that file; `mien rules test {path}` runs these"
+        )
+        raise ConfigError(rules.message(("rules",), text))
     return rules

@@ -116,6 +116,12 @@ def test_check_of_wrong_rules_is_2(call, folder: Path) -> None:
     assert 'fro: unknown key, did you mean "for"?' in err
 
 
+def test_check_of_a_file_of_tests_names_the_file_to_check(call, folder: Path) -> None:
+    status, _, err = call("check", folder / "good.yaml")
+    assert status == 2
+    assert err.startswith(f"{folder / 'good.yaml'}:1:1: rules: expected rules, got tests of {folder / 'rules.yaml'}")
+
+
 def test_check_against_the_cameras_of_a_configuration(call, folder: Path) -> None:
     config = folder / "mien.yaml"
     config.write_text("purpose: a test\ncameras: {lobby: {url: 'scene://smile'}}\n", encoding="utf-8")
