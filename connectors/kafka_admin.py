@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Brokers", "Found", "apply_topics", "delete_topics", "find_topics", "oldest_frames"]
 
 READ_S = 10.0
+CLEAN_UP_EVERY_S = 300.0
+"""Kafka's own default."""
 FETCH_BYTES = 8 * 1024 * 1024
 """At most so much of the frames is read to see how old the oldest are, each time."""
 
@@ -132,13 +134,13 @@ def _found(admin: KafkaAdminClient, wanted: Mapping[str, Topic]) -> Brokers:
         full: {key: str(one["value"]) for key, one in told["topic"][full].items() if key in wanted[name].settings}
         for name, full in named.items()
     }
-    every_ms = told["broker"][node]["log.retention.check.interval.ms"]["value"]
+    cleaner = told["broker"][node].get("log.retention.check.interval.ms")  # not everybody may see it
     return Brokers(
         {
             name: Found(len(there[full]), len(there[full][0]["replica_nodes"]), values[full])
             for name, full in named.items()
         },
-        clean_up_every_s=float(every_ms) / 1000,
+        clean_up_every_s=CLEAN_UP_EVERY_S if cleaner is None else float(cleaner["value"]) / 1000,
     )
 
 

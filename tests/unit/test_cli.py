@@ -39,7 +39,9 @@ def good(tmp_path: Path) -> Path:
 
 
 COMMANDS = [
-    *((name,) for name in ("run", "demo", "analyze", "bench")),
+    *((name,) for name in ("run", "demo", "analyze", "capture", "worker", "bench")),
+    *(("bench", name) for name in ("local", "kafka")),
+    *(("topics", name) for name in ("apply", "check")),
     *(("models", name) for name in ("list", "fetch", "card")),
     *(("config", name) for name in ("check", "show", "schema")),
     ("cameras", "check"),
