@@ -37,8 +37,8 @@ def privacy() -> Json:
                     over_time(
                         lucene(Index.HEALTH, held), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
                     ),
-                    says="Age of the oldest picture that was worked on: `queue` waited in Kafka, `camera` is a camera's "
-                    "newest frame, in memory. What Kafka still keeps, `mien topics check` says.",
+                    says="Age of the oldest picture that was worked on: `queue` waited in Kafka, `camera` is the "
+                    "newest in memory. What Kafka still keeps, `mien topics check` says.",
                     width=16,
                     height=9,
                     unit="s",

@@ -60,8 +60,8 @@ elasticsearch: {{url: "{url}", prefix: "{prefix}"}}
 """
 NEEDED = ("event.action:resolved", "event.action:broken", "event.dataset:mien.metrics", "mien.stage:decision")
 """What the run has to have written: the person has come, smiled and gone."""
-LONGEST_RUN_S = 100.0
-SPAN_S = 200.0
+LONGEST_RUN_S = 150.0
+SPAN_S = 300.0
 
 ALARMS = alerting(GrafanaSettings())["groups"][0]["rules"]
 BOARDS = {board["uid"]: board for board in all_dashboards()}
