@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operators.errors import ConfigError, MienError
+from pipeline.cli.console import print_table, progress_bar, write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +43,10 @@ class From(StrEnum):
 
 def _speed(text: str) -> float:
     """A factor, infinite for `max`; typer shows a ValueError as wrong usage."""
-    speed = float("inf") if text == "max" else float(text)
+    try:
+        speed = float("inf") if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
     if not speed > 0:
         raise ValueError(f"expected a speed above 0 or max, got {text}")
     return speed
@@ -98,15 +102,12 @@ def replay(
 
 
 def _replay(recording: Recording, rules: Path | None, output: Path | None, speed: float, from_: From | None) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from pipeline.replay import Job, replay_recording
 
     job = Job(
         output=output, speed=None if speed == float("inf") else speed, source=None if from_ is None else from_.value
     )
-    with Progress(transient=True, console=Console(stderr=True)) as bar:
+    with progress_bar() as bar:
         task = bar.add_task(str(recording.folder), total=None)
         outcome = replay_recording(
             recording,
@@ -115,7 +116,7 @@ def _replay(recording: Recording, rules: Path | None, output: Path | None, speed
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if outcome.fired or outcome.pending_only:
-        Console(highlight=False).print(_table(recording, outcome))
+        print_table(_table(recording, outcome))
     typer.echo(_summary(recording, outcome, output))
 
 
@@ -156,28 +157,21 @@ def _summary(recording: Recording, outcome: Outcome, output: Path | None) -> str
 def _diff(recording: Recording, rules: tuple[Path, Path], output: Path | None, from_: From | None) -> bool:
     """Whether the alerts differ."""
     from msgspec.json import format as pretty
-    from rich.console import Console
-    from rich.progress import Progress
 
     from connectors.wire import encode
-    from operators.errors import SinkError
     from pipeline.config import load_rules
     from pipeline.diff import compare, document
     from pipeline.replay import evaluator_for, records_of
 
     old, new = (evaluator_for(load_rules(path), recording.manifest) for path in rules)
-    with Progress(transient=True, console=Console(stderr=True)) as bar:
+    with progress_bar() as bar:
         records = records_of(recording, None if from_ is None else from_.value)
         total = sum(file.records for file in recording.files()) or None
         found = compare(old, new, bar.track(records, total=total, description=str(recording.folder)))
     if output is not None:
-        try:
-            output.write_bytes(pretty(encode(document(found)), indent=2) + b"\n")
-        except OSError as error:
-            raise SinkError(f"can't write {output}: {error.strerror}", retryable=False) from error
-    console = Console(highlight=False)
+        write_file(output, pretty(encode(document(found)), indent=2) + b"\n")
     if found.changes:
-        console.print(_changes(recording, found))
+        print_table(_changes(recording, found))
     typer.echo(_difference(found))
     return bool(found.changes)
 

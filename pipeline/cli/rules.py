@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.console import print_table, write_file
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,7 +59,6 @@ def list_rules(
 
     Example:  mien rules list alerts.yaml
     """
-    from rich.console import Console
     from rich.table import Table
 
     from operators.units import format_duration
@@ -77,7 +78,7 @@ def list_rules(
             format_duration(rule.for_),
             ", ".join(ruleset.inhibited_by(rule)),
         )
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 @rules.command("test")
@@ -111,7 +112,7 @@ def run_tests(
     console = Console(highlight=False, soft_wrap=True)
     outcomes = [(path, tests, _try(console, path, tests, only=only, verbose=verbose)) for path, tests in loaded]
     if junit is not None:
-        _write(junit, to_junit(outcomes))
+        write_file(junit, to_junit(outcomes))
     trials = [trial for _, _, found in outcomes for trial in found]
     if not trials:
         typer.echo(f'no test has "{only}" in its name', err=True)
@@ -193,15 +194,6 @@ def _show(lines: Sequence[str]) -> None:
     from rich.console import Console
 
     _print(Console(highlight=False, soft_wrap=True), lines, indent=0)
-
-
-def _write(path: Path, data: bytes) -> None:
-    from operators.errors import MienError
-
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise MienError(f"can't write {path}: {error.strerror}") from error
 
 
 def _try(console: Console, path: Path, tests: RuleTestFile, *, only: str, verbose: bool) -> list[Trial]:

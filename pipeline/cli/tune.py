@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operators.errors import ConfigError
+from pipeline.cli.console import print_table, progress_bar, write_file
 from pipeline.cli.options import seconds
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def tune(
     import time
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from connectors.recording import open_recording
     from pipeline.config import load_rules
@@ -76,20 +77,20 @@ def tune(
     opened = open_recording(recording)
     ruleset = recorded_settings(opened.manifest).rule_set if rules is None else load_rules(rules)
     question = Question(recording, ruleset, rule, tuple(vary), labels, tolerance)
-    console = Console(highlight=False)
     started = time.monotonic()
     columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress_bar(*columns) as bar:
         task = bar.add_task("", total=1.0)
         done = study(question, jobs=jobs or os.cpu_count() or 1, progress=lambda part: bar.update(task, completed=part))
     took = time.monotonic() - started
 
     document = as_document(done, command=shlex.join(["mien", *sys.argv[1:]]))
     if json_file is not None:
-        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_file(json_file, json.dumps(document, indent=2).encode() + b"\n")
     if output is not None:
-        output.write_text(as_html(document), encoding="utf-8")
-    console.print(_table(done))
+        write_file(output, as_html(document).encode())
+    print_table(_table(done))
+    console = Console(highlight=False)
     for paragraph in _words(done, took):
         console.print(f"\n{paragraph}", markup=False)
 
@@ -98,6 +99,8 @@ def _check_folder(path: Path) -> None:
     """Better now than after minutes of work."""
     if not path.resolve().parent.is_dir():
         raise ConfigError(f"{path}: no such folder {path.resolve().parent}; make it first")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder, expected the name of a file")
 
 
 def _words(done: Study, took: float) -> Iterator[str]:
@@ -120,7 +123,7 @@ def _table(done: Study) -> Table:
     figures = ("found", "false", "precision", "recall", "F1", "delay") if labelled else ("alerts", "per hour", "lasted")
     table = Table(box=None, padding=(0, 1, 0, 0))
     for name in (*(vary.path for vary in of.varies), *figures, "never fired", ""):
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right")
     rows = list(dict.fromkeys([done.proposal.index, *ranking(of)[:8], of.current]))
     for index in rows:
         mark = "proposed" if index == done.proposal.index else "now" if index == of.current else ""

@@ -100,6 +100,18 @@ def test_a_comparison_shows_what_changed_and_ends_with_it(
     assert json.loads(Path("d.json").read_text())["differs"] is bool(status)
 
 
+def test_a_pipe_gets_whole_lines_and_no_trace_of_the_progress(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, rules
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    old, new = rules("old.yaml"), rules("new.yaml", **{"for": "3s"})
+    monkeypatch.setattr(sys, "argv", ["mien", "replay", "--diff", str(old), str(new), str(folder)])
+    assert main() == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()] == ["change", "moved", "removed", "2"]
+    assert err == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
@@ -108,7 +120,7 @@ def test_a_comparison_shows_what_changed_and_ends_with_it(
         pytest.param("record -o r", 2, "mien.yaml", id="no configuration"),
         pytest.param("replay r", 1, "no recording at r", id="nothing there"),
         pytest.param("replay r --speed 0", 2, "speed above 0", id="no speed"),
-        pytest.param("replay recording --speed fast", 2, "Invalid value", id="no number"),
+        pytest.param("replay recording --speed fast", 2, "speed above 0", id="no number"),
         pytest.param("replay recording --diff a b --rules c", 2, "leave --rules out", id="three rules files"),
         pytest.param("replay recording --diff a b", 2, "a", id="no rules to compare"),
         pytest.param("replay r --diff a b", 2, "no recording at r", id="errors of a comparison end with 2"),
