@@ -15,7 +15,7 @@ from typing import Any
 
 from connectors.elastic_documents import Entry, action
 from connectors.elastic_settings import ElasticSettings
-from connectors.elastic_templates import Index, current, expired, mapping, templates
+from connectors.elastic_templates import Index, current, expired, index_of, mapping, templates
 from connectors.tls import trust
 from operators.errors import ConfigError, SinkError
 
@@ -40,6 +40,8 @@ APPLY_EVERY_S = 6 * 3600.0
 _REASON_CHARS = 300
 _EXISTS = 409
 """The document is there already, or a newer one is: what we wanted."""
+_NO_INDEX = 404
+"""This cluster makes no index by itself (`action.auto_create_index`)."""
 _OURS = {400, 413}
 """The document itself is at fault: it will never be taken."""
 _ELSEWHERE = {400, 404, 405}
@@ -96,7 +98,7 @@ class Elastic:
             version = self._version()
             health = self._client.cluster.health()
         if version and int(version.partition(".")[0]) < MAJOR:
-            raise SinkError(self._too_old(f"version {version}"), retryable=True)
+            raise SinkError(f"{self.shown}: {self._misfit(version)}", retryable=True)
         return Server(str(health["cluster_name"]), version, str(health["status"]))
 
     def apply(self) -> Applied:
@@ -107,7 +109,7 @@ class Elastic:
             for name, body in bodies.items():
                 indices.put_index_template(name=name, **body)
             for name in current(prefix, self._clock()):
-                self._client.options(ignore_status=400).indices.create(index=name)  # 400: it is there
+                self._make(name)
             for kind in Index:  # what was created by an older version learns the new fields
                 indices.put_mapping(index=f"{prefix}-{kind}-*", **mapping(kind))
             found = indices.get(index=f"{prefix}-*", features="aliases")
@@ -131,7 +133,7 @@ class Elastic:
         Raises SinkError when some could not be written now: all may come again.
         """
         self._prepare()
-        refused, later = [], ""
+        refused, absent, later = [], set[str](), ""
         with self._translated(refused=_OURS):
             for entry, (_, item) in zip(entries, self._bulk(entries), strict=True):
                 (result,) = item.values()
@@ -140,6 +142,11 @@ class Elastic:
                     refused.append(Refusal(entry, _reason(result["error"])))
                 elif status >= 300 and status != _EXISTS:
                     later = f"{status} {_reason(result['error'])}"
+                    if status == _NO_INDEX:
+                        absent.add(index_of(self._settings.prefix, entry.kind, entry.ts))
+        with self._translated():
+            for index in sorted(absent):
+                self._make(index)
         if later:
             raise SinkError(f"{self.shown} did not take all documents: {later}", retryable=True)
         return refused
@@ -159,6 +166,14 @@ class Elastic:
             self.check()
             self.apply()
             self._applied_at = self._clock()
+
+    def _make(self, index: str) -> None:
+        """Make an index from its template, unless it is there."""
+        try:
+            self._client.indices.create(index=index)
+        except elasticsearch.BadRequestError as error:
+            if error.message != "resource_already_exists_exception":
+                raise
 
     def _bulk(self, entries: Sequence[Entry]) -> Iterable[tuple[bool, dict[str, Any]]]:
         return helpers.streaming_bulk(
@@ -199,7 +214,7 @@ class Elastic:
     def _advice(self, error: elasticsearch.ApiError) -> str:
         status = error.status_code
         if _is_too_old(error):
-            return f"{status}: {self._too_old('media_type_header_exception')}"
+            return f"{status} media_type_header_exception: {self._misfit('')}"
         if status == 401:
             return "401: it does not know us: check elasticsearch.api_key, or username and password"
         if status == 403:
@@ -211,11 +226,11 @@ class Elastic:
         reason = body.get("error", body) if isinstance(body, dict) else error.message
         return f"{status} {_reason(reason) if isinstance(reason, dict) else reason}"
 
-    def _too_old(self, seen: str) -> str:
+    def _misfit(self, version: str) -> str:
         return (
-            f"the server at {self._settings.url} is older than the installed client ({seen}): the Python package "
-            f"elasticsearch {CLIENT} talks to version {MAJOR} and later. Install the client of the server's own major, "
-            "for example pip install 'elasticsearch>=8.15,<9', or upgrade the server"
+            f"the server{version and f' has version {version}, which'} is too old for the installed client: the Python "
+            f"package elasticsearch {CLIENT} talks to version {MAJOR} and later. Install the client of the "
+            "server's own major, for example pip install 'elasticsearch>=8.15,<9', or upgrade the server"
         )
 
 

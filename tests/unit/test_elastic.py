@@ -92,7 +92,7 @@ def test_an_older_server_that_does_not_understand_the_client():
     said = 'Invalid media-type value on headers [Accept]: "application/vnd.elasticsearch+json;compatible-with=9"'
     with answering(lambda *_: error(400, "media_type_header_exception", said)) as url:
         message = str(refusal(url))
-    assert "is older than the installed client (media_type_header_exception)" in message
+    assert "answered 400 media_type_header_exception: the server is too old for the installed client" in message
     assert (
         f"elasticsearch {'.'.join(map(str, elasticsearch.__version__))} talks to version {MAJOR} and later" in message
     )
@@ -101,7 +101,7 @@ def test_an_older_server_that_does_not_understand_the_client():
 
 def test_an_older_server_that_tells_its_version():
     with answering(of_version("8.19.2")) as url:
-        assert "older than the installed client (version 8.19.2)" in str(refusal(url))
+        assert "the server has version 8.19.2, which is too old for the installed client" in str(refusal(url))
 
 
 @pytest.mark.parametrize("number", ["9.0.0", "9.5.1-SNAPSHOT", "10.2.0"])
@@ -192,6 +192,19 @@ def test_a_whole_request_that_fails(status, retryable):
     with answering(answer) as url, pytest.raises(SinkError) as caught:
         Elastic(ElasticSettings(url=url)).write(alert_entries(FEAR))
     assert caught.value.retryable is retryable
+
+
+def test_an_index_that_can_not_be_made():
+    """400 is not always that it is there."""
+
+    def answer(method: str, path: str) -> Answer:
+        if method == "PUT" and path.startswith("/mien-alerts-20"):
+            return error(400, "validation_exception", "this cluster currently has [1000]/[1000] maximum shards open")
+        return of_version("9.1.0")(method, path)
+
+    with answering(answer) as url, pytest.raises(SinkError, match="maximum shards open") as caught:
+        Elastic(ElasticSettings(url=url)).write(alert_entries(FEAR))
+    assert caught.value.retryable
 
 
 def test_after_an_outage_the_server_is_looked_at_again():

@@ -200,6 +200,31 @@ def test_indices_of_an_older_version_learn_the_new_fields(own):
     assert list(documents(own, Index.ALERTS)) == [FEAR.transition_id]
 
 
+def test_a_cluster_that_makes_no_index_by_itself(own):
+    def allow(value: str | None) -> None:
+        body = {"persistent": {"action.auto_create_index": value}}
+        httpx.put(f"{own.url}/_cluster/settings", json=body).raise_for_status()
+
+    elastic = Elastic(own, clock=lambda: NOVEMBER)
+    allow(f"-{own.prefix}*,+*")
+    try:
+        with pytest.raises(SinkError, match="index_not_found_exception") as caught:
+            elastic.write(alert_entries(FEAR))  # of another month, whose indices are made now
+        assert caught.value.retryable
+        assert elastic.write(alert_entries(FEAR)) == []
+    finally:
+        allow(None)
+    assert list(documents(own, Index.ALERTS)) == [FEAR.transition_id]
+
+
+def test_a_client_of_another_age_is_answered_as_we_expect(elastic):
+    """What unit tests answer for an 8.x server to a client of 9.x, from this one to a client of 7.x."""
+    accept = {"Accept": "application/vnd.elasticsearch+json; compatible-with=7"}
+    answer = httpx.get(f"{elastic.url}/_cluster/health", headers=accept)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "media_type_header_exception"
+
+
 def test_an_index_that_does_not_fit_is_named(own):
     body = {"mappings": {"properties": {"message": {"type": "keyword"}}}}
     httpx.put(f"{own.url}/{own.prefix}-alerts-2025.11", json=body).raise_for_status()
