@@ -6,11 +6,12 @@
 #
 # Every package is pinned by constraints.txt. Pin the base by digest too where builds must be repeatable for ever.
 ARG PYTHON=docker.io/library/python:3.11-slim-bookworm
+ARG EXTRAS=cpu,scene,distributed
 
 
 # The packages, in a folder that is copied as a whole: what builds them stays behind.
 FROM ${PYTHON} AS packages
-ARG EXTRAS=cpu,scene,distributed
+ARG EXTRAS
 ARG PACKAGES=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_PYTHON=/opt/mien/bin/python
 RUN python -m venv --without-pip /opt/mien
@@ -26,6 +27,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 # docker run mien:tests [what pytest takes]; tests that need servers, cameras or Helm skip and say why.
 FROM packages AS tests
+ARG EXTRAS
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --constraint constraints.txt --editable ".[${EXTRAS},dev]"
 COPY . .

@@ -169,6 +169,14 @@ def test_every_install_is_pinned() -> None:
     assert all("--constraint constraints.txt" in install for install in installs)
 
 
+def test_a_stage_declares_the_arguments_that_it_uses() -> None:
+    """An argument ends with its stage; a stage that builds on another one must name it again."""
+    for name, instructions in stages():
+        declared = {one["value"].partition("=")[0] for one in instructions if one["instruction"] == "ARG"}
+        used = {found for one in instructions[1:] for found in re.findall(r"\$\{(\w+)\}", one["value"])}
+        assert used <= declared, name
+
+
 def test_the_health_check_asks_where_workers_answer() -> None:
     [environment] = [one["value"] for one in dict(stages())["runtime"] if one["instruction"] == "ENV"]
     port = load_settings(CONFIG).worker.port
