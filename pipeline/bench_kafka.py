@@ -48,8 +48,8 @@ Tell = Callable[[str], None]
 
 RULES = tuple(round(0.5 + 0.25 * number, 2) for number in range(16))
 """`for` of the rules in seconds: spread out, so that the alerts of one face don't all come at once."""
-PATIENCE_S = 90.0
-"""How long the processes may take to start and to find the first face."""
+PATIENCE_S = 120.0
+"""How long the processes may take to start and to find the first happy face."""
 IN_HAND = 2
 """Frames of a camera that wait when throughput is measured: more only wait longer."""
 KEPT_PICTURES = 60
@@ -158,7 +158,10 @@ def measure_throughput(bench: KafkaBench, *, tell: Tell = lambda _: None) -> Thr
 
 
 def measure_latency(bench: KafkaBench, runtime: Runtime, *, tell: Tell = lambda _: None) -> Latency:
-    """Run one runtime and time its alerts; raises SinkError where it ends early or nothing fires."""
+    """Run one runtime and time its alerts; raises SinkError where it ends early.
+
+    On a machine that is overloaded nothing may fire: then there are no alerts, and NaN for the times.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mien-bench-")))
         clip = folder / "clip.mp4"
@@ -176,8 +179,6 @@ def measure_latency(bench: KafkaBench, runtime: Runtime, *, tell: Tell = lambda 
         peak = _pass(bench.seconds, f"{runtime}: measuring {bench.cameras} cameras", tell, processes)
         after, seconds = _figures(processes), time.monotonic() - started
         late = np.array(hook.late_s)
-    if not len(late):
-        raise SinkError(f"{runtime}: no rule fired in {bench.seconds:g} s: measure longer", retryable=False)
     p50, p95, p99 = _percentiles(late)
     return Latency(
         runtime=runtime,
@@ -199,9 +200,14 @@ def as_document(throughput: Sequence[Throughput], latency: Sequence[Latency], be
         **context(bench.clip),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "cameras_are": f"{bench.width}x{bench.height} at {bench.fps:g} fps, detector {bench.detector}",
-        "throughput": [asdict(one) for one in throughput],
-        "latency": [asdict(one) for one in latency],
+        "throughput": [_figures_of(one) for one in throughput],
+        "latency": [_figures_of(one) for one in latency],
     }
+
+
+def _figures_of(one: Throughput | Latency) -> dict[str, Any]:
+    """The fields, with null for what could not be measured: JSON has no NaN."""
+    return {name: None if value != value else value for name, value in asdict(one).items()}  # noqa: PLR0124
 
 
 @contextmanager
@@ -335,7 +341,16 @@ def _config(bench: KafkaBench, clip: Path, folder: Path, hook: _Hook, kafka: Kaf
     models: dict[str, Any] = {"detector": {"name": bench.detector}}
     if bench.mirror is not None:
         models["mirror"] = str(bench.mirror)
-    happy = {"when": {"prob": "happiness", "enter": 0.5, "exit": 0.3}, "scope": "camera", "cooldown": "1s"}
+    happy = {
+        "when": {"prob": "happiness", "enter": 0.5, "exit": 0.3},
+        "scope": "camera",
+        "cooldown": "1s",
+        # A machine that is overloaded reads few pictures of each camera.
+        "max_gap": "2s",
+        "max_dip": "1s",
+        "min_coverage": 0.1,
+        "min_samples": 2,
+    }
     data: dict[str, Any] = {
         "version": 1,
         "purpose": "benchmark on a recorded clip",
@@ -353,14 +368,9 @@ def _config(bench: KafkaBench, clip: Path, folder: Path, hook: _Hook, kafka: Kaf
 
 
 def _first_alert(hook: _Hook, processes: Sequence[_Process], tell: Tell) -> None:
-    """Wait until the whole way from the cameras to the webhook works."""
+    """Wait until the whole way from the cameras to the webhook works, but not for ever."""
     ends_at = time.monotonic() + PATIENCE_S
-    while not hook.late_s:
-        if time.monotonic() > ends_at:
-            raise SinkError(
-                f"{processes[-1].name}: no alert within {PATIENCE_S:g} s: is somebody happy in the clip?",
-                retryable=False,
-            )
+    while not hook.late_s and time.monotonic() < ends_at:
         _pass(1.0, "waiting for the first alert", tell, processes)
 
 
