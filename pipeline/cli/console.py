@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from rich.table import Table
 
-__all__ = ["print_table", "progress_bar", "write_file"]
+__all__ = ["counted", "print_table", "progress_bar", "write_file"]
 
 _WIDE = 1000
 """Columns of a file or a pipe, which fold nothing: what reads it wants one line a row."""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 place`, `2 places`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def print_table(table: Table) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operators.errors import ConfigError, MienError
-from pipeline.cli.console import print_table, progress_bar, write_file
+from pipeline.cli.console import counted, print_table, progress_bar, write_file
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -146,9 +146,10 @@ def _summary(recording: Recording, outcome: Outcome, output: Path | None) -> str
     span = round(last - first, 1)
     faster = f", {span / outcome.seconds:,.0f} times faster than it was" if outcome.seconds > 0 else ""
     notes = [f"{outcome.late} of them late"] if outcome.late else []
-    notes += [f"{recording.damaged} unreadable lines"] if recording.damaged else []
+    notes += [f"damaged in {counted(recording.damaged, 'place')}"] if recording.damaged else []
     return (
-        f"{outcome.records:,} records ({', '.join(notes) or 'all in order'}) of {len(recording.cameras)} cameras over "
+        f"{outcome.records:,} records ({', '.join(notes) or 'all in order'}) of "
+        f"{counted(len(recording.cameras), 'camera')} over "
         f"{format_duration(span)} in {outcome.seconds:.1f} s{faster}; {outcome.transitions} transitions"
         + (f" -> {output}" if output else "")
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from operators.errors import ConfigError
-from pipeline.cli.console import print_table, progress_bar, write_file
+from pipeline.cli.console import counted, print_table, progress_bar, write_file
 from pipeline.cli.options import seconds
 
 if TYPE_CHECKING:
@@ -107,6 +107,9 @@ def _words(done: Study, took: float) -> Iterator[str]:
     proposal, tried, records = done.proposal, len(done.candidates.settings), done.seen.records
     yield f"{proposal.headline}.\n{proposal.trade_off}\n{proposal.why}"
     yield from proposal.cautions
+    if done.seen.damaged:
+        places = counted(done.seen.damaged, "place")
+        yield f"The recording is damaged in {places}: what can't be read there is in no figure."
     if done.skipped:
         yield f"{len(done.skipped)} combinations are no rule, such as: {done.skipped[0].why}"
     yield f"{tried} settings x {records:,} records in {took:.1f} s: {tried * records / took:,.0f} per second"

@@ -85,8 +85,7 @@ def _by_plateau(of: Candidates) -> Proposal:
     best = of.current if of.current in plateau or not plateau else _middle(of, plateau)
     alerts = [of.scores[index].alerts for index in plateau]
     if not plateau:
-        fires = f"No setting gives more than {most} alerts" if most else "No setting fires at all"
-        why = f"{fires} on this recording, so it says nothing about any of them."
+        why = _too_little(most)
     else:
         span = f"{min(alerts)}" if min(alerts) == max(alerts) else f"{min(alerts)} to {max(alerts)}"
         why = (
@@ -99,6 +98,14 @@ def _by_plateau(of: Candidates) -> Proposal:
         "." if best == of.current else f"; the current setting gives {_alerts(of, before)}."
     )
     return Proposal(best, _headline(of, best), trade_off, why, tuple(_at_the_edge(of, best)))
+
+
+def _too_little(most: int) -> str:
+    """Why there is no plateau; `most` alerts are those of the setting that gives most."""
+    if most >= ENOUGH:
+        return "Nothing that was tried fires at all on this recording; only the current setting does."
+    fires = f"No setting gives more than {most} alerts" if most else "No setting fires at all"
+    return f"{fires} on this recording, so it says nothing about any of them."
 
 
 def _plateau(of: Candidates) -> list[int]:

@@ -6,6 +6,7 @@ evaluates many. Each process has its share of the settings and reads the recordi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any
 from connectors.recording import open_recording
 from operators.records import Gap, Observation, Scope
 from operators.rules import Inhibit, Rule, RuleSet
+from pipeline.logs import set_up
 from pipeline.replay import evaluator_for, replay
 from pipeline.tune.incidents import Incident
 from pipeline.tune.score import Score, Tally, score
@@ -43,13 +45,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a recording holds: numbers of records and faces, first and last time, observed seconds by camera."""
+    """What a recording holds: numbers of records and faces, first and last time, observed seconds by camera.
+
+    `damaged` counts the files and lines that can't be read, or not to their end.
+    """
 
     records: int
     faces: int
     first: float
     last: float
     observed: Mapping[str, float]
+    damaged: int = 0
 
 
 def sweep(task: Task, *, jobs: int = 1, progress: Progress = lambda _: None) -> tuple[list[Score], Seen]:
@@ -114,7 +120,7 @@ def _replay(task: Task, progress: Progress) -> tuple[list[Score], Seen]:
     for alert in replay(evaluator_for(variants(task), recording.manifest), records):
         if alert.rule in tallies:
             tallies[alert.rule].add(alert)
-    seen = counter.seen()
+    seen = replace(counter.seen(), damaged=recording.damaged)
     observed = observed_at(task, seen)
     return [score(tally, observed) for tally in tallies.values()], seen
 
@@ -189,9 +195,12 @@ def _in_processes(shares: Sequence[Task], progress: Progress) -> list[tuple[list
 def _adopt(done: object) -> None:
     global _done  # noqa: PLW0603  # what a pool hands to its processes has no other home
     _done = done
+    set_up()
 
 
 def _share(index: int, task: Task) -> tuple[list[Score], Seen]:
+    logging.getLogger("connectors.recording").disabled = index > 0  # damage is told once, not by every process
+
     def progress(share: float) -> None:
         _done[index] = share
 

@@ -63,7 +63,7 @@ def test_a_replay_writes_alerts_and_sums_them_up(call, folder: Path) -> None:
     status, out, _ = call("replay", folder, "-o", "alerts.jsonl")
     assert status == 0
     assert "fear lobby 2 521.7 0" in out
-    assert "70 records (all in order) of 1 cameras over 13s800ms" in out
+    assert "70 records (all in order) of 1 camera over 13s800ms" in out
     lines = [json.loads(line) for line in Path("alerts.jsonl").read_text().splitlines()]
     assert [line["status"] for line in lines] == ["pending", "firing", "resolved"] * 2
 

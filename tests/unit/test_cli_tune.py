@@ -49,6 +49,14 @@ def test_a_setting_is_proposed_and_written_down(call) -> None:
     assert (study["rule"]["id"], len(study["settings"])) == ("fear", 5)
 
 
+def test_a_damaged_recording_is_told(call) -> None:
+    Path("night/lobby/observations-000001.jsonl.gz").unlink()
+    status, out, err = call("--vary for=1s,2s --jobs 2")
+    assert status == 0
+    assert "damaged in 1 place:" in " ".join(out.split())
+    assert err.count("it can't be read") <= 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

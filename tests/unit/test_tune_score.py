@@ -202,6 +202,14 @@ def test_a_handful_of_alerts_is_no_plateau() -> None:
     assert "No setting gives more than 2 alerts" in proposal.why
 
 
+def test_where_only_the_current_setting_fires_it_stays() -> None:
+    of = candidates("when.enter=0.8,0.9", [(0, 0), (0, 0)], labelled=False)
+    (now,) = candidates("when.enter=0.6", [(0, 9)], labelled=False).scores
+    proposal = propose(Candidates(of.varies, (*of.settings, Setting((0.6,), RULE, {})), (*of.scores, now), 2))
+    assert proposal.index == 2
+    assert "only the current setting does" in proposal.why
+
+
 def test_a_current_setting_beside_the_grid_is_a_candidate() -> None:
     of = candidates("when.enter=0.4,0.8", [(1, 5), (1, 5)])
     here = Setting((0.6,), RULE, {})
