@@ -93,6 +93,12 @@ class Journal:
         """Write a transition down."""
         self.alerts.append(transition(line.plan, slot, line.condition, status=status, reason=reason, ts=ts))
 
+    def limit(self, line: Line, book: Book, since: int, *, ts: int, over: str = "") -> None:
+        """Write down that there is no room for more alerts of a rule, or that there is again."""
+        plan = line.plan
+        notice = limit_notice(book, line.id, since, partition=plan.partition, config=plan.config, ts=ts, over=over)
+        self.alerts.append(notice)
+
     def saw(self, line: Line, slot: Slot, value: Value, *, key: str, ts: int) -> None:
         """Tell the probe."""
         if self.probe is not None:
@@ -216,7 +222,7 @@ def end(line: Line, slot: Slot, *, reason: str, ts: int, book: Book, journal: Jo
             slot.quiet_until = ts + line.plan.cooldown
     slot.alarm = None
     if book.limited_at is not None:
-        journal.alerts.append(limit_notice(line.plan, book.limited_at, ts=ts, over=True))
+        journal.limit(line, book, book.limited_at, ts=ts, over="condition")
         book.limited_at = None
 
 
@@ -303,7 +309,7 @@ def _refuse(line: Line, slot: Slot, *, ts: int, book: Book, journal: Journal) ->
         journal.state.limited += 1
     if book.limited_at is None:
         book.limited_at = ts
-        journal.alerts.append(limit_notice(line.plan, ts, ts=ts, over=False))
+        journal.limit(line, book, ts, ts=ts)
 
 
 def _progress(line: Line, slot: Slot, alarm: Alarm, *, ts: int, book: Book, journal: Journal) -> bool:

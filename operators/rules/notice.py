@@ -8,7 +8,7 @@ from hashlib import blake2b
 from operators.records import Alert, Scope, Severity, Status
 from operators.rules.condition import Condition
 from operators.rules.plan import Plan
-from operators.rules.state import Alarm, Slot
+from operators.rules.state import Alarm, Book, Slot
 from operators.units import format_duration
 
 __all__ = ["LIMITED", "NO_COOLDOWN", "farewell", "limit_notice", "place", "transition"]
@@ -58,26 +58,26 @@ def farewell(alarm: Alarm, rule: str, scope: Scope, *, partition: str, config: s
     )  # fmt: skip
 
 
-def limit_notice(plan: Plan, since: int, *, ts: int, over: bool) -> Alert:
-    """Says that a rule has more to report than `limits` allows, or (`over`) that it has room again."""
-    camera_id, labels = place(plan.partition)
-    identity = "\0".join((LIMITED, plan.rule.id, plan.version, plan.partition, str(since)))
+def limit_notice(book: Book, rule: str, since: int, *, partition: str, config: str, ts: int, over: str = "") -> Alert:
+    """Says that a rule has more to report than `limits` allows, or, with the reason in `over`, no longer."""
+    camera_id, labels = place(partition)
+    identity = "\0".join((LIMITED, rule, book.version, partition, str(since)))
     return Alert(
         alert_id=blake2b(identity.encode(), digest_size=10).hexdigest(),
-        seq=int(over),
+        seq=int(bool(over)),
         rule=LIMITED,
-        scope=Scope.CAMERA if camera_id else plan.scope,
+        scope=Scope.CAMERA if camera_id else book.scope,
         camera_id=camera_id,
         status=Status.RESOLVED if over else Status.FIRING,
-        reason="condition" if over else "limit",
+        reason=over or "limit",
         severity=Severity.WARNING,
         ts=ts / 1000,
         starts_at=since / 1000,
         fired_at=since / 1000,
         ends_at=ts / 1000 if over else None,
-        labels={"rule": LIMITED, **labels, "severity": Severity.WARNING.value, "limited": plan.rule.id},
-        annotations={"title": f"More alerts of {plan.rule.id} than limits.max_active_per_rule allows"},
-        config=plan.config,
+        labels={"rule": LIMITED, **labels, "severity": Severity.WARNING.value, "limited": rule},
+        annotations={"title": f"More alerts of {rule} than limits.max_active_per_rule allows"},
+        config=config,
     )
 
 

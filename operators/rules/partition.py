@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from operators.records import FaceTrack, Gap, Observation, Scope, TrackEventKind
 from operators.rules.condition import Now, Value
 from operators.rules.lifecycle import Journal, Line, end, expire, merge, release, sample, unread
-from operators.rules.notice import farewell
+from operators.rules.notice import farewell, limit_notice
 from operators.rules.state import FOREVER, NEVER, Book, EvaluatorState, Seen, Slot
 
 __all__ = ["Partition"]
@@ -49,13 +49,7 @@ class Partition:
             kept = book is not None and book.version == plan.version
             state.books[plan.rule.id] = books.pop(plan.rule.id) if kept else Book(plan.version, plan.scope)
         for rule_id, book in sorted(books.items()):
-            for slot in book.slots.values():
-                if slot.alarm is not None:
-                    slot.alarm.seq += 1
-                    told = farewell(
-                        slot.alarm, rule_id, book.scope, partition=state.partition, config=config, ts=state.clock
-                    )
-                    journal.alerts.append(told)
+            _end_book(book, rule_id, config=config, journal=journal)
         state.config = config
 
     def observe(self, state: EvaluatorState, observation: Observation, ts: int, journal: Journal) -> None:
@@ -236,6 +230,20 @@ class Partition:
                     release(line, slot, ts=ts, journal=journal)
         state.hush = FOREVER
         journal.silence.close_batches(ts, state)
+
+
+def _end_book(book: Book, rule_id: str, *, config: str, journal: Journal) -> None:
+    """End all that a rule has told, when it is gone."""
+    partition, ts = journal.state.partition, journal.state.clock
+    for slot in book.slots.values():
+        if slot.alarm is not None:
+            slot.alarm.seq += 1
+            told = farewell(slot.alarm, rule_id, book.scope, partition=partition, config=config, ts=ts)
+            journal.alerts.append(told)
+    if book.limited_at is not None:
+        since = book.limited_at
+        notice = limit_notice(book, rule_id, since, partition=partition, config=config, ts=ts, over="config")
+        journal.alerts.append(notice)
 
 
 def _read_tracks(line: Line, book: Book, faces: tuple[FaceTrack, ...], *, now: Now, journal: Journal) -> None:

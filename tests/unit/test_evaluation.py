@@ -8,7 +8,7 @@ import pytest
 
 from connectors.mailbox import MAX_STEP_BACK_S
 from operators.records import Alert, Clock, FaceTrack, Gap, GapReason, Observation, Scope, Status, Tick
-from operators.rules import Group, Predicate, Rule, RuleEvaluator, RuleSet, Watched
+from operators.rules import Group, Limits, Predicate, Rule, RuleEvaluator, RuleSet, Watched
 from pipeline.evaluation import Evaluation
 
 START = 1_800_000_000.0
@@ -151,6 +151,15 @@ def test_a_pending_alert_of_a_rule_that_is_gone_breaks_at_once() -> None:
     rules.feed(stretch("a", 0, 0.5, 0.9))
     assert told(rules.reload(evaluator(SAD))) == [("happy", "broken", "config")]
     assert rules.reload(evaluator(SAD)) == []
+
+
+def test_a_notice_that_a_rule_has_no_room_ends_with_the_rule() -> None:
+    rules = Evaluation(RuleEvaluator(RuleSet((RULE,), limits=Limits(max_active_per_rule=1))))
+    pairs = [replace(one, faces=(*one.faces, replace(one.faces[0], track_id="t2"))) for one in stretch("a", 0, 2, 0.9)]
+    notice = next(alert for alert in rules.feed(pairs) if alert.rule == "rule-limited")
+    ended = rules.reload(evaluator(SAD))
+    assert told(ended) == [("happy", "resolved", "config"), ("rule-limited", "resolved", "config")]
+    assert (ended[1].alert_id, ended[1].seq) == (notice.alert_id, notice.seq + 1)
 
 
 def test_the_same_rules_again_change_nothing() -> None:
