@@ -56,6 +56,7 @@ sinks: []
 elasticsearch: {{url: "{url}"}}
 """
 WEEKS = 4
+STARTING_S = 20.0
 Cell = tuple[str, str]
 """Text and colour."""
 INCH = 0.42
@@ -87,7 +88,7 @@ def main(folder: Path, seconds: float) -> None:
         try:
             run(elastic.url, Path(work), seconds)
             with closing(Source(elastic.url, "mien-*")) as source:
-                draw_all(source, folder, round(seconds * 1000))
+                draw_all(source, folder, round((seconds + STARTING_S) * 1000))
         finally:
             elastic.kill()
 
