@@ -9,8 +9,9 @@ from dataclasses import replace
 from connectors import wire
 from connectors.mailbox import MAX_STEP_BACK_S
 from operators.errors import DecodeError
-from operators.records import Alert, Gap, Observation, Tick
+from operators.records import Alert, Gap, Observation, Status, Tick
 from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
+from operators.rules.evaluator import GROUP, SITE
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,9 @@ class Evaluation:
     ) -> None:
         self.evaluator = evaluator
         self._only = only
-        self._states = {name: _read(name, data) for name, data in (saved or {}).items()}
+        read = {name: _read(name, data) for name, data in (saved or {}).items()}
+        self._states = {name: state for name, state in read.items() if state is not None}
+        self._unread = read.keys() - self._states.keys()
         self._changed: set[str] = set()
         self._wanted: dict[str, tuple[str, ...]] = {}
 
@@ -90,6 +93,17 @@ class Evaluation:
             self._changed.add(name)
         return alerts
 
+    def abandoned(self, firing: Iterable[Alert]) -> list[Alert]:
+        """End, as `lost`, what fires by a saved state that couldn't be read: nothing else ever would.
+
+        `firing` are the last transitions of what fires, as they were journalled.
+        """
+        lost = [alert for alert in firing if _partition_of(alert) in self._unread]
+        self._unread = set()
+        return [
+            replace(alert, seq=alert.seq + 1, status=Status.RESOLVED, reason="lost", ends_at=alert.ts) for alert in lost
+        ]
+
     def changed(self) -> dict[str, bytes]:
         """States that moved since the last call, encoded, by partition."""
         states = {name: wire.encode(self._states[name]) for name in sorted(self._changed)}
@@ -128,10 +142,17 @@ def _set_back(state: EvaluatorState, record: Record) -> bool:
     return True
 
 
-def _read(name: str, data: bytes) -> EvaluatorState:
-    """A saved state; one of another version must not keep the cameras from being watched."""
+def _read(name: str, data: bytes) -> EvaluatorState | None:
+    """A saved state, or None: one of another version must not keep the cameras from being watched."""
     try:
         return wire.decode(data, EvaluatorState)
     except DecodeError as error:
         log.warning("rule state can't be read: its rules start anew of=%s error=%s", name, error)
-        return EvaluatorState(name)
+        return None
+
+
+def _partition_of(alert: Alert) -> str:
+    """Where the alert comes from: a camera, `group:NAME`, or `site:`."""
+    if alert.camera_id:
+        return alert.camera_id
+    return GROUP + alert.labels["group"] if "group" in alert.labels else SITE

@@ -107,6 +107,7 @@ class LocalPipeline:
 
     def __enter__(self) -> LocalPipeline:
         self._delivery.start()
+        self._commit(self._evaluation.abandoned(self._store.firing()))
         for lane in self._lanes:
             lane.start()
             self._loops.append(self._analysis.submit(self._analyse, lane))

@@ -162,6 +162,22 @@ def test_a_notice_that_a_rule_has_no_room_ends_with_the_rule() -> None:
     assert (ended[1].alert_id, ended[1].seq) == (notice.alert_id, notice.seq + 1)
 
 
+def test_what_fires_by_a_state_that_cannot_be_read_ends_as_lost_once() -> None:
+    rules = Evaluation(evaluator(RULE, TOGETHER))
+    alerts = rules.feed([*stretch("a", 0, 2, 0.9), *stretch("b", 0, 2, 0.9)])
+    firing = [alert for alert in alerts if alert.status is Status.FIRING]
+    assert {alert.camera_id for alert in firing} == {"a", "b", ""}
+    again = Evaluation(evaluator(RULE, TOGETHER), rules.changed() | {"a": b"{}", "group:lobby": b"older"})
+    ended = again.abandoned(firing)
+    assert {(alert.camera_id, str(alert.status), alert.reason) for alert in ended} == {
+        ("a", "resolved", "lost"),
+        ("", "resolved", "lost"),
+    }
+    assert all(alert.ends_at == alert.ts and alert.seq == 2 for alert in ended)
+    assert again.abandoned(firing) == []
+    assert again.firing() == 1
+
+
 def test_the_same_rules_again_change_nothing() -> None:
     whole, again = evaluation(), evaluation()
     records = stretch("a", 0, 3, 0.9)

@@ -12,11 +12,12 @@ import pytest
 
 from connectors.store import Store
 from operators.errors import ConfigError
-from operators.records import Clock, Detections, FaceTrack, Image, Observation
+from operators.records import Clock, Detections, FaceTrack, Image, Observation, Status
 from pipeline import local
 from pipeline.config import Settings
 from pipeline.local import LocalPipeline
 from pipeline.sections import Camera
+from tests.alerts import alert
 
 
 @pytest.fixture
@@ -71,6 +72,19 @@ def test_a_state_whose_alerts_were_lost_is_not_saved(settings: Settings) -> None
         break_down(pipeline, half_way)
     store = Store(settings.store)
     assert b"starts_at" not in store.states().get("gone", b"")
+    store.close()
+
+
+def test_what_fires_by_a_state_of_another_version_ends_at_the_next_start(settings: Settings) -> None:
+    store = Store(settings.store)
+    store.append([alert(1, camera_id="gone")], {"gone": b"older"})
+    assert len(store.firing()) == 1
+    store.close()
+    with LocalPipeline(settings):
+        pass
+    store = Store(settings.store)
+    assert store.firing() == []
+    assert [(one.status, one.reason) for one in store.latest(1)] == [(Status.RESOLVED, "lost")]
     store.close()
 
 
