@@ -39,11 +39,12 @@ def good(tmp_path: Path) -> Path:
 
 
 COMMANDS = [
-    *((name,) for name in ("run", "demo", "analyze", "capture", "worker", "bench")),
+    *((name,) for name in ("run", "demo", "analyze", "record", "replay", "tune", "capture", "worker", "bench")),
     *(("bench", name) for name in ("local", "kafka")),
     *(("topics", name) for name in ("apply", "check")),
     *(("models", name) for name in ("list", "fetch", "card")),
     *(("config", name) for name in ("check", "show", "schema")),
+    *(("rules", name) for name in ("check", "list", "test", "explain")),
     ("cameras", "check"),
 ]
 
