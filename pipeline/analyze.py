@@ -18,12 +18,13 @@ from connectors.schemes import open_source
 from connectors.source import Source
 from connectors.timing import Pacer
 from connectors.wire import alert_document, encode, observation_document
-from operators.errors import ConfigError, SinkError
+from operators.errors import ConfigError
 from operators.masks import Polygon, black_out
 from operators.records import UNKNOWN, Clock, Frame, Observation
 from pipeline.build import build_analyzer, build_evaluator, camera_view
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
+from pipeline.output import output_file
 from pipeline.record import Job as Recorded
 from pipeline.record import head_of
 
@@ -87,8 +88,8 @@ def analyze(settings: Settings, job: Job, *, progress: Progress = lambda _done, 
         source = stack.enter_context(closing(open_source(StreamSettings(str(job.video)))))
         rate = job.fps or source.facts.fps or 25.0
         evaluation = Evaluation(build_evaluator(settings, fps={camera_id: rate}))
-        lines = stack.enter_context(_writer(job.output))
-        transitions = stack.enter_context(_writer(job.alerts))
+        lines = stack.enter_context(output_file(job.output))
+        transitions = stack.enter_context(output_file(job.alerts))
         recording = stack.enter_context(_recording(job.recording, settings, camera_id, rate))
         frames = _frames(source, camera_id, job.fps, masks=camera.masks if camera else (), outcome=outcome)
         states = None
@@ -161,19 +162,6 @@ def _recording(
         if any(file.camera_id == camera_id for file in writer.manifest.files):
             raise ConfigError(f"{folder} has a camera {camera_id!r} already: name another --camera, or another folder")
         yield writer
-
-
-@contextmanager
-def _writer(path: Path | None) -> Iterator[BinaryIO | None]:
-    """A file to write to, if named; a full disk is told while writing or, by what was still buffered, when closing."""
-    if path is None:
-        yield None
-        return
-    try:
-        with path.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise SinkError(f"can't write {path}: {error.strerror}", retryable=False) from error
 
 
 def _write(file: BinaryIO | None, documents: Iterator[dict[str, object]]) -> None:

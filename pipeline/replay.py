@@ -10,12 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -23,12 +22,13 @@ from connectors.footage import read_frames
 from connectors.recording import Manifest, Recording, time_of
 from connectors.wire import alert_document, encode
 from operators.analyze import CameraState
-from operators.errors import Cause, ConfigError, SinkError, SourceError
+from operators.errors import Cause, ConfigError, SourceError
 from operators.records import Alert, Gap, Observation, Status
 from operators.rules import RuleEvaluator, RuleSet, Watched
 from pipeline.build import build_analyzer
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
+from pipeline.output import output_file
 from pipeline.parallel import in_parallel
 
 __all__ = ["Job", "Outcome", "evaluator_for", "recorded_settings", "records_of", "replay", "replay_recording"]
@@ -107,7 +107,7 @@ def replay_recording(
     """Evaluate the rules over a recording. Raises SourceError and SinkError where a file can't be read or written."""
     outcome, started = Outcome(), time.monotonic()
     evaluator = evaluator_for(ruleset, recording.manifest)
-    with _lines(job.output) as lines:
+    with output_file(job.output) as lines:
         for alert in _alerts(recording, evaluator, job, outcome, progress):
             _count(outcome, alert)
             if lines is not None:
@@ -194,16 +194,3 @@ def _paced(records: Iterable[Record], speed: float) -> Iterator[Record]:
         origin = now - ts / speed if origin is None else origin
         time.sleep(max(0.0, origin + ts / speed - now))
         yield record
-
-
-@contextmanager
-def _lines(path: Path | None) -> Iterator[BinaryIO | None]:
-    """The file to write to, if one is named; a disk that fills up is told."""
-    if path is None:
-        yield None
-        return
-    try:
-        with path.open("wb") as file:
-            yield file
-    except OSError as error:
-        raise SinkError(f"can't write {path}: {error.strerror}", retryable=False) from error
