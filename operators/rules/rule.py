@@ -167,8 +167,7 @@ class Rule:
         self._check_times()
         self._check_shares()
         self._check_escalation()
-        for text in (self.title, self.summary):
-            Template.parse(text)
+        self._check_texts()
 
     @property
     def condition(self) -> str:
@@ -195,6 +194,13 @@ class Rule:
 
     def _error(self, text: str) -> ValueError:
         return ValueError(f"rule {self.id}: expected {text}")
+
+    def _check_texts(self) -> None:
+        for name, text in (("title", self.title), ("summary", self.summary)):
+            try:
+                Template.parse(text)
+            except ValueError as error:
+                raise ValueError(f"in {name}, {error}") from None  # the name comes first: the complaint goes there
 
     def _check_condition(self) -> None:
         named = [key for key in CONDITIONS if getattr(self, key) is not None]

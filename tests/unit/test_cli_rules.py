@@ -116,6 +116,15 @@ def test_check_of_wrong_rules_is_2(call, folder: Path) -> None:
     assert 'fro: unknown key, did you mean "for"?' in err
 
 
+def test_a_wrong_name_in_a_title_is_told_at_the_title(call, folder: Path) -> None:
+    (folder / "rules.yaml").write_text(RULES.replace("id: fear", "id: fear, severity: notice, title: '{who}'"))
+    status, _, err = call("check", folder / "rules.yaml")
+    assert status == 2
+    assert (
+        ":3:41: rules[0].title: in title, expected one of camera," in err
+    )  # one of them is "severity", a key here too
+
+
 def test_check_of_a_file_of_tests_names_the_file_to_check(call, folder: Path) -> None:
     status, _, err = call("check", folder / "good.yaml")
     assert status == 2
