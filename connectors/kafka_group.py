@@ -41,9 +41,11 @@ class CaptureGroup:
 
     def __init__(self, settings: KafkaSettings, *, used: Collection[int], gained: Change, lost: Change) -> None:
         self._settings, self._gained, self._lost = settings, gained, lost
+        self._topic = settings.topic(FRAMES)
+        self._held: set[int] = set()
         with reached(settings, "joining the capture workers"):
-            self._consumer = _consumer(settings, _assignor(used))
-            self._consumer.subscribe([settings.topic(FRAMES)], listener=_listener(self))
+            self._consumer = _consumer(settings, _assignor(self._topic, used, self._held))
+            self._consumer.subscribe([self._topic], listener=_listener(self))
 
     @property
     def joined(self) -> bool:
@@ -62,6 +64,13 @@ class CaptureGroup:
                     raise
                 log.warning("the group of capture workers can't be asked now error=%s", type(error).__name__)
 
+    def rejoin(self) -> None:
+        """Come back after a silence in which others may have been given what this worker had; give that up before."""
+        self._held.clear()
+        with reached(self._settings, "joining the capture workers again"):
+            self._consumer.unsubscribe()
+            self._consumer.subscribe([self._topic], listener=_listener(self))
+
     def close(self) -> None:
         """Leave the group: others take over at once. Give up what is captured before."""
         from kafka.errors import KafkaError  # noqa: PLC0415
@@ -79,10 +88,12 @@ class CaptureGroup:
 
     def _on_assigned(self, partitions: set[int]) -> None:
         self._consumer.pause(*self._consumer.assignment())
+        self._held |= partitions
         self._gained(partitions)
 
     def _on_lost(self, partitions: set[int]) -> None:
         self._lost(partitions)
+        self._held -= partitions
 
 
 def _consumer(settings: KafkaSettings, assignor: AbstractPartitionAssignor) -> KafkaConsumer:
@@ -122,8 +133,9 @@ def _listener(group: CaptureGroup) -> object:
     return Listener()
 
 
-def _assignor(used: Collection[int]) -> AbstractPartitionAssignor:
+def _assignor(topic: str, used: Collection[int], held: Collection[int]) -> AbstractPartitionAssignor:
     """Kafka's cooperative sticky assignment, over the partitions that have cameras: evenly, and with few moves."""
+    from kafka import TopicPartition  # noqa: PLC0415
     from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor  # noqa: PLC0415
 
     class Used:
@@ -141,6 +153,12 @@ def _assignor(used: Collection[int]) -> AbstractPartitionAssignor:
 
     class CameraAssignor(CooperativeStickyAssignor):  # type: ignore[misc]
         name = "mien-cameras"
+
+        def metadata(self, topics: Collection[str]) -> object:
+            # What it really holds. Left alone, one that was missed for a while claims what others have by then, and two
+            # that claim the same partition may both get it.
+            self.member_assignment = [TopicPartition(topic, number) for number in sorted(held)]
+            return super().metadata(topics)
 
         def assign(self, cluster: ClusterMetadata, members: object) -> object:
             return super().assign(Used(cluster), members)

@@ -25,7 +25,7 @@ import cv2
 from connectors.camera import State
 from connectors.capture import Captures, CaptureStatus
 from connectors.kafka_client import hush
-from connectors.kafka_group import CaptureGroup
+from connectors.kafka_group import SESSION_S, CaptureGroup
 from connectors.kafka_producer import FrameProducer, SendStatus
 from connectors.kafka_topics import FRAMES, partition_of
 from operators.records import Frame, Gap
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 TELL_EVERY_S = 10.0
 RATE_WINDOW_S = 5.0
+UNOWNED = "unowned"
+"""Reason of drops: the camera may be another worker's by now."""
 SLOW_BROKER = "The Kafka broker takes the pictures too slowly: check its load, its disk and the network."
 
 
@@ -95,6 +97,7 @@ class CapturePipeline:
             self._by_partition[partition_of(name, kafka.partitions, settings.cameras)][name] = camera
         self._lanes: dict[int, _Lane] = {}
         self._tallies = {name: _Tally() for name in self._cameras}
+        self._unowned: Counter[str] = Counter()
         cv2.setNumThreads(1)
         with ExitStack() as parts:
             self._pool = parts.enter_context(ThreadPoolExecutor(len(self._by_partition) or 1, "lane"))
@@ -120,6 +123,10 @@ class CapturePipeline:
     def turn(self) -> None:
         """Take part in the group for a moment: cameras come and go here. Raises what ended a lane."""
         self._group.turn(POLL_S)
+        if not self._owns():
+            log.warning("took no part for more than %.0f s: others may have its cameras, begins anew", SESSION_S)
+            self._lose(set(self._lanes))
+            self._group.rejoin()
         self.turned_at = time.monotonic()
         for lane in list(self._lanes.values()):
             if lane.done.done():
@@ -130,7 +137,7 @@ class CapturePipeline:
         sent = self._producer.status()
         now = {name: one for lane in self._lanes.values() for name, one in lane.captures.status().items()}
         cameras = tuple(
-            tally.status(name, now.get(name), sent[name], slow=self._slow)
+            tally.status(name, now.get(name), sent[name], unowned=self._unowned[name], slow=self._slow)
             for name, tally in self._tallies.items()
             if name in now or tally.frames
         )
@@ -164,11 +171,21 @@ class CapturePipeline:
             # that makes little garbage, an hour without a broker would take all its descriptors.
             gc.collect()
 
+    def _owns(self) -> bool:
+        """Whether nobody else can have been given the cameras: a process that was stopped goes on as if nothing was."""
+        return time.monotonic() - self.turned_at < SESSION_S
+
+    def _put(self, item: Frame | Gap) -> None:
+        if self._owns():
+            self._producer.put(item)
+        elif isinstance(item, Frame):
+            self._unowned[item.camera_id] += 1
+
     def _gain(self, partitions: set[int]) -> None:
         for partition in sorted(partitions & self._by_partition.keys() - self._lanes.keys()):
             cameras = self._by_partition[partition]
             log.info("captures partition=%d cameras=%s", partition, ",".join(cameras))
-            self._lanes[partition] = _Lane(cameras, self._producer.put, self._pool)
+            self._lanes[partition] = _Lane(cameras, self._put, self._pool)
 
     def _lose(self, partitions: set[int]) -> None:
         """Stop to capture; all at once, since each may take two seconds."""
@@ -234,7 +251,9 @@ class _Tally:
         self.drops.update(captured.drops)
         self.reconnects.update(captured.reconnects)
 
-    def status(self, name: str, now: CaptureStatus | None, sent: SendStatus, *, slow: str) -> CameraStatus:
+    def status(
+        self, name: str, now: CaptureStatus | None, sent: SendStatus, *, unowned: int, slow: str
+    ) -> CameraStatus:
         """Where `frames == analysed + waiting + sum(drops)`: what is analysed here is what the broker has.
 
         `slow` is the advice where frames wait.
@@ -252,7 +271,7 @@ class _Tally:
             frames=self.frames + captured.frames,
             analysed=sent.sent,
             lost=self.lost + captured.lost,
-            drops=dict(self.drops + Counter(captured.drops) + Counter(sent.drops)),
+            drops=dict(self.drops + Counter(captured.drops) + Counter(sent.drops) + Counter({UNOWNED: unowned})),
             reconnects=dict(self.reconnects + Counter(captured.reconnects)),
         )
 
@@ -313,7 +332,7 @@ def capture(
             if telemetry is not None:
                 telemetry.report(status, recorder)
             if time.monotonic() >= tell_at:
-                tell_at += TELL_EVERY_S
+                tell_at = time.monotonic() + TELL_EVERY_S
                 pipeline.tell()
     return pipeline.status()
 
