@@ -39,7 +39,7 @@ from pipeline.status import CameraStatus, Status
 from pipeline.topics import kafka_of
 from pipeline.worker.health import Health
 
-__all__ = ["CapturePipeline", "Outlet", "capture"]
+__all__ = ["UNOWNED", "CapturePipeline", "Outlet", "capture"]
 
 log = logging.getLogger(__name__)
 

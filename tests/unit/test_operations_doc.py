@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from connectors import kafka_producer
 from operators.records import GapReason
+from pipeline.capture import UNOWNED
 from pipeline.metrics import READINGS, Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def test_every_reason_of_a_drop_is_explained() -> None:
         name for row in re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
     producer = {getattr(kafka_producer, name) for name in ("STALE", "CONGESTED", "UNSENT", "TOO_LARGE", "STOPPED")}
-    assert rows == producer | {GapReason.OVERLOAD, GapReason.FROZEN, GapReason.BLACK, "late"}
+    assert rows == producer | {GapReason.OVERLOAD, GapReason.FROZEN, GapReason.BLACK, "late", UNOWNED}
 
 
 def test_the_log_lines_are_those_of_the_program() -> None:
