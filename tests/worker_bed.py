@@ -20,7 +20,7 @@ import msgspec
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from connectors.kafka_admin import apply_topics
-from connectors.kafka_client import hush
+from connectors.kafka_client import connection, hush
 from connectors.kafka_probe import Probe
 from connectors.kafka_records import Record, decode_alert, encode_alert, encode_record
 from connectors.kafka_settings import KafkaSettings
@@ -206,7 +206,7 @@ class Bed:
         """All that a topic holds, by partition in order."""
         name = self.kafka.topic(topic)
         found: list[bytes] = []
-        with closing(KafkaConsumer(bootstrap_servers=list(self.kafka.bootstrap), enable_auto_commit=False)) as consumer:
+        with closing(KafkaConsumer(**connection(self.kafka), enable_auto_commit=False)) as consumer:
             every = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name)]
             consumer.assign(every)
             consumer.seek_to_beginning(*every)
@@ -237,7 +237,7 @@ class Bed:
 
     @contextmanager
     def _producer(self) -> Iterator[Any]:
-        with closing(KafkaProducer(bootstrap_servers=list(self.kafka.bootstrap), acks="all", linger_ms=5)) as producer:
+        with closing(KafkaProducer(**connection(self.kafka), acks="all", linger_ms=5)) as producer:
             yield producer
             producer.flush()
 

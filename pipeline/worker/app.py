@@ -12,6 +12,7 @@ from connectors.kafka_security import faust_credentials
 from connectors.kafka_settings import KafkaSettings
 from pipeline.config import Settings
 from pipeline.topics import kafka_of
+from pipeline.worker.pacing import PacedTransport
 
 __all__ = ["Event", "group_of", "make_app", "make_topic"]
 
@@ -30,7 +31,7 @@ def make_app(settings: Settings, role: str, *, instance: str = "") -> AppT:
     timeout takes up its partitions without a rebalance. Two workers must not share it.
     """
     kafka = kafka_of(settings)
-    return faust.App(
+    app = faust.App(
         group_of(kafka, role),
         broker=[f"kafka://{broker}" for broker in kafka.bootstrap],
         broker_credentials=faust_credentials(kafka),
@@ -58,6 +59,8 @@ def make_app(settings: Settings, role: str, *, instance: str = "") -> AppT:
         producer_max_request_size=kafka.max_message_bytes,
         producer_acks=-1,
     )
+    app.transport = PacedTransport(app.conf.broker, app)
+    return app
 
 
 def group_of(kafka: KafkaSettings, role: str) -> str:

@@ -33,8 +33,8 @@ __all__ = ["run"]
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.1
-LIBRARIES = ("faust", "mode", "aiokafka")
-"""They tell every step at INFO."""
+LIBRARIES = {"faust": logging.WARNING, "mode": logging.WARNING, "aiokafka": logging.CRITICAL}
+"""They tell every step at INFO; aiokafka tells each attempt to reach a broker as an error, a hundred a second."""
 
 
 def run(settings: Settings, names: Sequence[str], *, config: Path | None = None, instance: str = "") -> None:
@@ -45,8 +45,8 @@ def run(settings: Settings, names: Sequence[str], *, config: Path | None = None,
     are missing, and what ends a role; a worker that is stalled, or that can't end in time, exits with status 1.
     """
     hush()
-    for library in LIBRARIES:
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library, level in LIBRARIES.items():
+        logging.getLogger(library).setLevel(level)
     kafka, stop, hang_up = kafka_of(settings), threading.Event(), threading.Event()
     metrics = Metrics(provider=settings.models.device)
     with ExitStack() as stack:
@@ -111,6 +111,7 @@ class _Lookout:
         self._kafka = kafka
         self._watches = watches
         self._probe: Probe | None = None
+        self._away = False
 
     def stalled(self) -> str:
         """Why the process should end, or nothing."""
@@ -122,16 +123,23 @@ class _Lookout:
         """What waits for each role; nothing while the brokers don't answer."""
         try:
             self._probe = probe = self._probe or Probe(self._kafka)
-            return {
+            found = {
                 one.role: probe.backlog(group_of(self._kafka, one.role), dict(one.positions))
                 for one in (watch.progress for watch in self._watches)
             }
         except SinkError as error:
-            log.debug("the brokers can't be asked error=%s", error)
+            if not self._away:
+                log.warning("no progress is expected while the brokers are away: %s", error)
+            self._away = True
             if self._probe is not None:
                 self._probe.close()
             self._probe = None
             return {}
+
+        if self._away:
+            log.info("the brokers answer again")
+        self._away = False
+        return found
 
 
 @contextmanager

@@ -1,0 +1,314 @@
+"""What workers do when things break, on a real broker of its own: `python -m tests.benchmarks.reliability -o out.json`.
+
+Made-up observations go through `mien worker --role evaluate`, and what comes out is compared with `mien replay`:
+
+    kill      kill -9 at a random moment, started again: alerts missing or extra, time to the first new output (R2, R5)
+    member    the same, as a static member of its group (--name), which others needn't wait for
+    broker    the broker stopped for 1 to 60 s: alerts missing or extra, memory gained, time to catch up (R2, R6)
+    rebalance a second worker comes and goes: alerts missing or extra (R2)
+    stop      SIGTERM with a healthy broker, a dead one, and in a rebalance: time to the end (R7)
+    poison    1 record in 1,000 is broken: dead letters, longest pause between two outputs, with and without (R8)
+    stall     the store can't be written, for ever: time until the worker ends itself (R15)
+
+Times depend on the machine and on what else runs on it; counts must be 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import sqlite3
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from connectors.kafka_client import connection
+from operators.records import Alert
+from tests.alerts import alert as made_alert
+from tests.servers.kafka import Kafka
+from tests.worker_bed import Bed, expected, found, made_up, memory_bytes, until
+
+MINUTES = 5.0
+PER_S = 600.0
+"""Records that go in per second, copies for groups included: some 80 cameras of 5 fps."""
+BROKER_AWAY_S = (1.0, 5.0, 15.0, 30.0, 60.0)
+PATIENCE_S = 180.0
+Figures = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Outputs:
+    """When states and alerts were written: the end offsets of their topics are looked at all the time."""
+
+    bed: Bed
+    times: list[float] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def first_after(self, moment: float) -> float | None:
+        """The first output after a moment (monotonic)."""
+        return next((at for at in self.times if at > moment), None)
+
+    def run(self) -> None:
+        """Look until it is over."""
+        names = [self.bed.kafka.topic(name) for name in ("rule-state", "alerts")]
+        with closing(KafkaConsumer(**connection(self.bed.kafka), enable_auto_commit=False)) as consumer:
+            every = [TopicPartition(name, one) for name in names for one in consumer.partitions_for_topic(name)]
+            before = consumer.end_offsets(every)
+            while not self._over.wait(0.02):
+                with suppress(KafkaError):  # while the broker is away
+                    ends = consumer.end_offsets(every, timeout_ms=1000)
+                    if ends != before:
+                        self.times.append(time.monotonic())
+                    before = ends
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look meanwhile."""
+        thread = threading.Thread(target=self.run)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+
+class Campaign:
+    """Runs on one broker."""
+
+    def __init__(self, kafka: Kafka, folder: Path, *, seed: int) -> None:
+        self._kafka, self._folder = kafka, folder
+        self._rng = random.Random(seed)
+        self._records = made_up(MINUTES)
+        self._lasts_s = 0.0
+
+    @contextmanager
+    def bed(self, **values: str) -> Iterator[Bed]:
+        """Topics and a folder of their own."""
+        name = f"r{uuid.uuid4().hex[:8]}"
+        folder = self._folder / name
+        folder.mkdir()
+        with Bed.make(folder, bootstrap=self._kafka.bootstrap, prefix=name, **values) as bed:
+            self._lasts_s = sum(1 for _ in bed.keyed(self._records)) / PER_S
+            yield bed
+
+    def kill(self, *, runs: int, member: bool) -> Figures:
+        """Kill at a random moment and start again at once."""
+        recoveries: list[float] = []
+        differences: list[Figures] = []
+        for number in range(runs):
+            name = f"w{number}" if member else ""
+            with self.bed() as bed:
+                worker = bed.start("evaluate", name=name)
+                outputs = Outputs(bed)
+                with outputs.watched(), bed.sending(self._records, per_s=PER_S):
+                    time.sleep(self._rng.uniform(0.5, self._lasts_s * 0.8))
+                    worker.kill()
+                    killed_at = time.monotonic()
+                    bed.start("evaluate", name=name)
+                    until(lambda: outputs.first_after(killed_at) is not None, seconds=PATIENCE_S, what="output")  # noqa: B023
+                recoveries.append((outputs.first_after(killed_at) or 0.0) - killed_at)
+                differences.append(self._compared(bed))
+        return {"runs": runs, "recovery_s": _spread(recoveries), **_summed(differences)}
+
+    def broker(self, away: Sequence[float]) -> list[Figures]:
+        """Stop the broker for a while in mid-stream."""
+        rows = []
+        for seconds in away:
+            with self.bed() as bed:
+                worker = bed.start("evaluate")
+                outputs = Outputs(bed)
+                memory = memory_bytes(worker.process)
+                most = memory
+                with outputs.watched(), bed.sending(self._records, per_s=PER_S):
+                    time.sleep(self._lasts_s * 0.3)
+                    memory = memory_bytes(worker.process)
+                    self._kafka.stop()
+                    for _ in range(round(seconds * 10)):
+                        time.sleep(0.1)
+                        most = max(most, memory_bytes(worker.process)) if worker.process.poll() is None else most
+                    self._kafka.start()
+                    back_at = time.monotonic()
+                    survived = worker.process.poll() is None
+                    if not survived:
+                        bed.start("evaluate")
+                    until(lambda: outputs.first_after(back_at) is not None, seconds=PATIENCE_S, what="output")  # noqa: B023
+                differences = self._compared(bed)
+                caught_up_s = time.monotonic() - back_at
+                most = max(most, memory_bytes(worker.process)) if survived else most
+                rows.append(
+                    {
+                        "away_s": seconds,
+                        "worker_survived": survived,
+                        "first_output_s": round((outputs.first_after(back_at) or 0.0) - back_at, 2),
+                        "all_done_s": round(caught_up_s, 2),
+                        "memory_gained_mb": round((most - memory) / 1e6, 1),
+                        **differences,
+                    }
+                )
+        return rows
+
+    def rebalance(self, *, runs: int) -> Figures:
+        """A second worker comes at a random moment, and one of the two goes at another."""
+        differences, pauses = [], []
+        for _ in range(runs):
+            with self.bed() as bed:
+                workers = [bed.start("evaluate")]
+                outputs = Outputs(bed)
+                with outputs.watched(), bed.sending(self._records, per_s=PER_S):
+                    began = time.monotonic()
+                    time.sleep(self._rng.uniform(0.5, self._lasts_s * 0.3))
+                    workers.append(bed.start("evaluate"))
+                    time.sleep(self._rng.uniform(0.5, self._lasts_s * 0.3))
+                    self._rng.choice(workers).stop()
+                pauses.append(_longest_pause([at for at in outputs.times if at > began]))
+                differences.append(self._compared(bed))
+        return {"runs": runs, "longest_pause_s": _spread(pauses), **_summed(differences)}
+
+    def stop(self, *, runs: int) -> Figures:
+        """SIGTERM in three situations."""
+        took: dict[str, list[float]] = {"healthy": [], "dead_broker": [], "in_rebalance": []}
+        for _ in range(runs):
+            with self.bed() as bed, bed.sending(self._records[: len(self._records) // 3], per_s=PER_S):
+                took["healthy"].append(bed.start("all").stop()[1])
+            with self.bed() as bed, bed.sending(self._records[: len(self._records) // 3], per_s=PER_S):
+                first = bed.start("evaluate")
+                bed.start("evaluate", ready=False).wait_for("health=")
+                time.sleep(self._rng.uniform(0.0, 1.0))
+                took["in_rebalance"].append(first.stop()[1])
+            with self.bed() as bed:
+                worker = bed.start("all")
+                bed.send(self._records[: len(self._records) // 3])
+                self._kafka.kill()
+                time.sleep(self._rng.uniform(0.0, 3.0))
+                took["dead_broker"].append(worker.stop()[1])
+                self._kafka.start()
+        return {"runs": runs, **{f"{name}_s": _spread(times) for name, times in took.items()}}
+
+    def poison(self) -> Figures:
+        """The same stream with and without broken records."""
+        figures: Figures = {}
+        for name, every in (("clean", 0), ("poison", 1000)):
+            with self.bed() as bed:
+                bed.start("evaluate")
+                outputs = Outputs(bed)
+                with outputs.watched():
+                    broken = bed.send(self._records, per_s=PER_S, broken_every=every)
+                figures[name] = {
+                    "records": len(self._records),
+                    "broken": broken,
+                    **self._compared(bed),
+                    "dead_letters": len(bed.letters()),
+                    "longest_pause_ms": round(_longest_pause(outputs.times) * 1000),
+                }
+        return figures
+
+    def stall(self) -> Figures:
+        """Somebody else holds the store, for ever."""
+        with self.bed() as bed:
+            worker = bed.start("notify")
+            with closing(sqlite3.connect(bed.folder / "mien.sqlite", isolation_level=None)) as other:
+                other.execute("BEGIN EXCLUSIVE")
+                bed.send_alerts([made_alert(1)])
+                began = time.monotonic()
+                status = worker.process.wait(PATIENCE_S)
+                return {
+                    "stalled_after_s": bed.settings.worker.stalled_after,
+                    "ended_after_s": round(time.monotonic() - began, 1),
+                    "exit_status": status,
+                }
+
+    def _compared(self, bed: Bed) -> Figures:
+        bed.drain(seconds=PATIENCE_S)
+        alerts = bed.alerts()
+        return _difference(alerts, expected(bed.settings, self._records))
+
+
+def _difference(alerts: Sequence[Alert], wanted: Mapping[str, Alert]) -> Figures:
+    got = found(alerts)
+    same = sum(wanted[one] == got[one] for one in got.keys() & wanted.keys())
+    return {
+        "expected": len(wanted),
+        "missing": len(wanted.keys() - got.keys()),
+        "extra": len(got.keys() - wanted.keys()),
+        "different": len(got.keys() & wanted.keys()) - same,
+        "sent_twice": len(alerts) - len(got),
+    }
+
+
+def _summed(rows: Sequence[Figures]) -> Figures:
+    return {key: sum(row[key] for row in rows) for key in rows[0]}
+
+
+def _spread(values: Sequence[float]) -> Figures:
+    return {
+        "median": round(statistics.median(values), 2),
+        "largest": round(max(values), 2),
+        "all": [round(value, 2) for value in values],
+    }
+
+
+def _longest_pause(times: Sequence[float]) -> float:
+    return max((after - before for before, after in pairwise(times)), default=0.0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20, help="of kill, member and rebalance")
+    parser.add_argument("--stops", type=int, default=5, help="runs of stop")
+    parser.add_argument("--away", type=float, nargs="*", default=BROKER_AWAY_S, help="seconds without a broker")
+    parser.add_argument("--only", nargs="*", help="parts to run, of those above")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    result: Figures = {
+        "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
+        "load_at_start": os.getloadavg()[0],
+        "commit": commit.stdout.strip(),
+        "input": f"tests.recordings.night(minutes={MINUTES:g}, seed=5), {PER_S:g} records/s",
+        "seed": arguments.seed,
+    }
+    with tempfile.TemporaryDirectory(prefix="mien-reliability-") as name:
+        folder = Path(name)
+        kafka = Kafka(folder / "kafka")
+        kafka.start()
+        try:
+            campaign = Campaign(kafka, folder, seed=arguments.seed)
+            parts: dict[str, Callable[[], object]] = {
+                "kill": lambda: campaign.kill(runs=arguments.runs, member=False),
+                "member": lambda: campaign.kill(runs=arguments.runs, member=True),
+                "broker": lambda: campaign.broker(arguments.away),
+                "rebalance": lambda: campaign.rebalance(runs=arguments.runs),
+                "stop": lambda: campaign.stop(runs=arguments.stops),
+                "poison": campaign.poison,
+                "stall": campaign.stall,
+            }
+            for part, run in parts.items():
+                if not arguments.only or part in arguments.only:
+                    result[part] = run()
+                    print(json.dumps({part: result[part]}), flush=True)
+        finally:
+            kafka.kill()
+    if arguments.output:
+        arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
