@@ -6,28 +6,21 @@ is put together in the order of the records, and is the same, to the byte, as wh
 
 from __future__ import annotations
 
-import gc
-import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import merge
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from connectors.recording import Recording, open_recording
 from operators.records import Alert, Scope
 from operators.rules import RuleEvaluator
 from pipeline.evaluation import Evaluation
-from pipeline.logs import set_up
+from pipeline.processes import in_processes
 
-__all__ = ["Found", "in_parallel", "shares"]
+__all__ = ["Finding", "Found", "Part", "evaluate", "in_parallel", "shares"]
 
 TELL_EVERY = 2000
 """Records between two signs of progress."""
-COLLECT_EVERY = 500_000
-"""New objects between two collections of garbage: nearly everything is freed without one."""
 
 Place = tuple[int, int, Alert]
 """A transition with the number of the record that brought it about, and its partition's place in the order there."""
@@ -44,7 +37,16 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
+    """What one process does: some partitions of the rules, over the whole recording."""
+
+    folder: Path
+    evaluator: RuleEvaluator
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
     """What one process found."""
 
     places: list[Place]
@@ -86,40 +88,21 @@ def in_parallel(
     recording: Recording, evaluator: RuleEvaluator, processes: int, *, progress: Callable[[int], None]
 ) -> Found:
     """Evaluate the rules over the recorded observations; `progress` is called with records done so far."""
-    parts = shares(evaluator, recording, processes)
-    context = get_context("spawn")  # a fork would copy the threads of a progress bar in the middle of their work
-    done = context.Array("q", len(parts))
-    with ProcessPoolExecutor(len(parts), mp_context=context, initializer=_adopt, initargs=(done,)) as pool:
-        futures = [
-            pool.submit(_evaluate, number, recording.folder, evaluator, part) for number, part in enumerate(parts)
-        ]
-        while wait(futures, timeout=0.2).not_done:
-            progress(min(done[:]))
-        found = [future.result() for future in futures]
-    ordered = merge(*(part.places for part in found), key=lambda place: place[:2])
+    parts = [Part(recording.folder, evaluator, names) for names in shares(evaluator, recording, processes)]
+    found = in_processes(evaluate, parts, progress=lambda done: progress(int(min(done))))
+    ordered = merge(*(one.places for one in found), key=lambda place: place[:2])
     return Found(
         alerts=tuple(alert for _, _, alert in ordered),
         records=found[0].records,
-        late=sum(part.late for part in found),
+        late=sum(one.late for one in found),
         damaged=found[0].damaged,
     )
 
 
-_done: Any = None
-"""In a process of the pool: the array of records that are done, one place per process."""
-
-
-def _adopt(done: object) -> None:
-    global _done  # noqa: PLW0603  # what a pool hands to its processes has no other home
-    _done = done
-    set_up()
-    gc.set_threshold(COLLECT_EVERY)
-
-
-def _evaluate(number: int, folder: Path, evaluator: RuleEvaluator, names: Sequence[str]) -> _Part:
-    """What the partitions `names` make of the recording."""
-    logging.getLogger("connectors.recording").disabled = number > 0  # damage is told once, not by every process
-    recording = open_recording(folder)
+def evaluate(part: Part, tell: Callable[[float], None]) -> Finding:
+    """What some partitions make of the recording; `tell` gets the records done so far."""
+    evaluator, names = part.evaluator, part.names
+    recording = open_recording(part.folder)
     runs = {name: Evaluation(evaluator, only=name) for name in names}
     wanted = {
         camera: [(rank, runs[name]) for rank, name in enumerate(evaluator.partitions(camera)) if name in runs]
@@ -131,9 +114,9 @@ def _evaluate(number: int, folder: Path, evaluator: RuleEvaluator, names: Sequen
         for rank, run in wanted[record.camera_id]:
             places.extend((count, rank, alert) for alert in run.feed((record,)))
         if count % TELL_EVERY == 0:
-            _done[number] = count
+            tell(count)
     order = sorted({name for camera in wanted for name in evaluator.partitions(camera)})
     for name in sorted(runs):
         places.extend((count + 1, order.index(name), alert) for alert in runs[name].flush())
     late = sum(runs[camera].late(camera) for camera in wanted if camera in runs)
-    return _Part(places, count, late, recording.damaged)
+    return Finding(places, count, late, recording.damaged)

@@ -6,18 +6,14 @@ evaluates many. Each process has its share of the settings and reads the recordi
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from connectors.recording import open_recording
 from operators.records import Gap, Observation, Scope
 from operators.rules import Inhibit, Rule, RuleSet
-from pipeline.logs import set_up
+from pipeline.processes import in_processes
 from pipeline.replay import evaluator_for, replay
 from pipeline.tune.incidents import Incident
 from pipeline.tune.score import Score, Tally, score
@@ -26,6 +22,8 @@ __all__ = ["Seen", "Task", "observed_at", "places", "sweep", "variants"]
 
 Progress = Callable[[float], None]
 """Told the share that is done, in [0, 1]."""
+PARALLEL_FROM = 40_000
+"""Records times settings that are worth a process, which needs a second to start."""
 _EVERY = 500
 """Records between two reports of progress."""
 
@@ -59,10 +57,15 @@ class Seen:
 
 
 def sweep(task: Task, *, jobs: int = 1, progress: Progress = lambda _: None) -> tuple[list[Score], Seen]:
-    """Score every setting, in their order; `jobs` processes share them. Raises SourceError."""
-    jobs = max(1, min(jobs, len(task.settings)))
+    """Score every setting, in their order; up to `jobs` processes share them. Raises SourceError."""
+    records = sum(file.records for file in open_recording(task.recording).files())
+    most = max(1, records * len(task.settings) // PARALLEL_FROM)
+    jobs = max(1, min(jobs, len(task.settings), most))
     shares = [replace(task, settings=task.settings[index::jobs]) for index in range(jobs)]
-    done = [_replay(shares[0], progress)] if jobs == 1 else _in_processes(shares, progress)
+    if jobs == 1:
+        done = [_replay(shares[0], progress)]
+    else:
+        done = in_processes(_replay, shares, progress=lambda told: progress(sum(told) / len(told)))
     scores = [scores[index] for index in range(len(done[0][0])) for scores, _ in done if index < len(scores)]
     return scores, done[0][1]
 
@@ -176,32 +179,3 @@ class _Counter:
 
 def _from(record: Observation | Gap) -> float:
     return record.from_ts if isinstance(record, Gap) else record.ts
-
-
-_done: Any = None
-"""In a process of the pool: the array of shares that are done, one place per process."""
-
-
-def _in_processes(shares: Sequence[Task], progress: Progress) -> list[tuple[list[Score], Seen]]:
-    context = get_context("spawn")  # a fork would copy the threads of a progress bar in the middle of their work
-    done = context.Array("d", len(shares))
-    with ProcessPoolExecutor(len(shares), mp_context=context, initializer=_adopt, initargs=(done,)) as pool:
-        futures = [pool.submit(_share, index, share) for index, share in enumerate(shares)]
-        while wait(futures, timeout=0.2).not_done:
-            progress(sum(done[:]) / len(shares))
-        return [future.result() for future in futures]
-
-
-def _adopt(done: object) -> None:
-    global _done  # noqa: PLW0603  # what a pool hands to its processes has no other home
-    _done = done
-    set_up()
-
-
-def _share(index: int, task: Task) -> tuple[list[Score], Seen]:
-    logging.getLogger("connectors.recording").disabled = index > 0  # damage is told once, not by every process
-
-    def progress(share: float) -> None:
-        _done[index] = share
-
-    return _replay(task, progress)

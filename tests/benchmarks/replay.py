@@ -27,7 +27,8 @@ from connectors.recording_writer import RecordingWriter
 from operators.records import Clock, FaceTrack, Gap, GapReason, Observation
 from operators.rules import EXPRESSIONS, RuleEvaluator, RuleSet
 from pipeline.config import load_rules
-from pipeline.parallel import _adopt, _evaluate, shares
+from pipeline.parallel import Part, evaluate, shares
+from pipeline.processes import prepare
 from pipeline.replay import Job, evaluator_for, replay_recording
 
 ROOT = Path(__file__).parents[2]
@@ -124,8 +125,9 @@ def measure(recording: Recording, rules: RuleSet, rounds: int) -> dict[str, obje
 
 def _share_time(recording: Recording, evaluator: RuleEvaluator, rounds: int, names: Sequence[str]) -> float:
     """Process time of one share of the partitions, without what it takes to start a process."""
-    _adopt([0])
-    best = min(_process_time(lambda: _evaluate(0, recording.folder, evaluator, names)) for _ in range(rounds))
+    prepare()
+    part = Part(recording.folder, evaluator, tuple(names))
+    best = min(_process_time(lambda: evaluate(part, lambda _: None)) for _ in range(rounds))
     gc.set_threshold(700)
     return best
 
