@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from operators.records import FaceTrack
 from operators.rules.condition import Due, Now, Value
@@ -26,6 +27,7 @@ __all__ = ["NoFaces", "NoFrames"]
 class NoFaces:
     """Fewer faces than `absence.fewer_than`."""
 
+    watched: ClassVar[Sequence[Reader]] = ()
     plan: Plan
     absence: Absence
 
@@ -45,20 +47,6 @@ class NoFaces:
         elif value and not (self.absence.arm_on_start or slot.armed):
             value = False
         return Value(value, float(present), shown)
-
-    @property
-    def readers(self) -> Sequence[Reader]:
-        """Nobody is what it looks for."""
-        return ()
-
-    def rests(self, _: Slot, /) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def forgets(self) -> bool:
-        """It needs to know whether it is armed."""
-        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether the absence was observed for long enough."""
@@ -96,25 +84,12 @@ class NoFaces:
 class NoFrames:
     """No usable pictures: what a gap of the camera proves, and every picture disproves."""
 
+    watched: ClassVar[Sequence[Reader]] = ()
     plan: Plan
 
     def read(self, slot: Slot, _: Sequence[FaceTrack], now: Now) -> Value:  # noqa: ARG002 -- a picture is enough
         """FALSE: here is a picture."""
         return Value(value=False, level=0.0)
-
-    @property
-    def readers(self) -> Sequence[Reader]:
-        """It reads no faces."""
-        return ()
-
-    def rests(self, _: Slot, /) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def forgets(self) -> bool:
-        """It knows nothing of faces."""
-        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""

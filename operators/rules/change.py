@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from operators.records import FaceTrack
 from operators.rules.condition import Due, Now, Value
@@ -33,6 +34,7 @@ DIGITS = 6
 class ChangeFromUsual:
     """A number against its baseline; times in ms."""
 
+    watched: ClassVar[Sequence[Reader]] = ()
     plan: Plan
     leaf: LeafReader
     change: Change
@@ -76,20 +78,6 @@ class ChangeFromUsual:
             moved = -moved
         far = moved >= self.change.absolute and moved / usual.scale >= self.change.zscore
         return Value(far, moved, face)
-
-    @property
-    def readers(self) -> Sequence[Reader]:
-        """Every reading is part of the baseline."""
-        return ()
-
-    def rests(self, _: Slot, /) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def forgets(self) -> bool:
-        """It needs its past."""
-        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""

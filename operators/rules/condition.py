@@ -52,17 +52,8 @@ class Condition(Protocol):
         ...
 
     @property
-    def readers(self) -> Sequence[Reader]:
-        """Every predicate that it reads; empty where also samples that reach no threshold must be read."""
-        ...
-
-    def rests(self, slot: Slot) -> bool:
-        """After a FALSE sample outside an episode: whether more of them would change nothing but the time."""
-        ...
-
-    @property
-    def forgets(self) -> bool:
-        """Whether a slot that rests is as good as none."""
+    def watched(self) -> Sequence[Reader]:
+        """The predicates that decide whether anything goes on; empty where every sample is remembered."""
         ...
 
     def enough(self, slot: Slot) -> bool:

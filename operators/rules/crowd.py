@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from operators.records import FaceTrack
 from operators.rules.condition import Due, Now, Value
@@ -92,18 +93,9 @@ class CountTracks:
         return Value(value, float(len(counted)), shown)
 
     @property
-    def readers(self) -> Sequence[Reader]:
-        """The predicate of each track."""
+    def watched(self) -> Sequence[Reader]:
+        """The predicate of each face."""
         return () if self.plan.reader is None else (self.plan.reader,)
-
-    def rests(self, slot: Slot) -> bool:
-        """While nobody counts, or is about to."""
-        return not slot.members
-
-    @property
-    def forgets(self) -> bool:
-        """FALSE leaves nothing behind."""
-        return True
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted; without `for`, at once."""
@@ -127,6 +119,7 @@ class CountTracks:
 class ShareOfTracks:
     """The share of the tracks that are TRUE; `over` in ms."""
 
+    watched: ClassVar[Sequence[Reader]] = ()
     plan: Plan
     enter: float
     exit: float
@@ -151,20 +144,6 @@ class ShareOfTracks:
         share = true / population
         on = slot.signal.last and now.ts - slot.signal.at <= self.plan.hold
         return Value(share >= (self.exit if on else self.enter), share, shown)
-
-    @property
-    def readers(self) -> Sequence[Reader]:
-        """Every reading makes somebody part of the population."""
-        return ()
-
-    def rests(self, _: Slot, /) -> bool:
-        """Never."""
-        return False
-
-    @property
-    def forgets(self) -> bool:
-        """It needs the population."""
-        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from operators.records import UNKNOWN, FaceTrack
 from operators.rules.reading import Number, Reader
 from operators.rules.signal import Truth
+from operators.rules.state import Slot
 
-__all__ = ["Gate", "gate_of"]
+__all__ = ["Gate", "at_rest", "gate_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +45,11 @@ def gate_of(readers: Iterable[Reader]) -> Gate | None:
     leaves = [leaf for reader in readers for leaf in reader.leaves]
     numbers = dict.fromkeys((leaf.number, leaf.enter) for leaf in leaves)
     return Gate(tuple(numbers), leaves[0].min_quality, leaves[0].min_confidence)
+
+
+def at_rest(slot: Slot) -> bool:
+    """After a FALSE sample outside an episode: whether another one would change nothing but the time."""
+    pulse, match = slot.pulse, slot.match
+    under_way = match is not None and (match.made or match.runs[0] is not None)
+    counted = slot.members or (pulse is not None and pulse.ends)
+    return not under_way and not counted and not any(leaf.on for leaf in slot.leaves)

@@ -42,7 +42,7 @@ class Line:
     gate: Gate | None
     """Tells the samples that change nothing in a slot that rests."""
     forgets: bool
-    """A slot that rests is as good as none."""
+    """A slot that rests is as good as none; but a pulse begins after a FALSE sample, and there must have been one."""
 
 
 def make_line(plan: Plan, condition: Condition, *, limit: int, skip_quiet: bool) -> Line:
@@ -56,8 +56,8 @@ def make_line(plan: Plan, condition: Condition, *, limit: int, skip_quiet: bool)
         plan=plan,
         condition=condition,
         limit=limit,
-        gate=gate_of(condition.readers) if skip_quiet else None,
-        forgets=condition.forgets,
+        gate=gate_of(condition.watched) if skip_quiet else None,
+        forgets=plan.rule.pulse is None,
     )
 
 

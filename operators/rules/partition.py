@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from operators.records import FaceTrack, Gap, Observation, Scope, TrackEventKind
 from operators.rules.condition import Now, Value
+from operators.rules.gate import at_rest
 from operators.rules.lifecycle import Journal, Line, end, expire, merge, release, sample, unread
 from operators.rules.notice import farewell, limit_notice
 from operators.rules.state import FOREVER, NEVER, Book, EvaluatorState, Seen, Slot
@@ -276,7 +277,7 @@ def _read(line: Line, book: Book, key: str, faces: tuple[FaceTrack, ...], *, now
     value = line.condition.read(slot, faces, now)
     sample(line, slot, value, key=key, ts=ts, book=book, journal=journal)
     if gate is not None:
-        slot.rests = value.value is False and slot.alarm is None and line.condition.rests(slot)
+        slot.rests = value.value is False and slot.alarm is None and at_rest(slot)
         if slot.rests and line.forgets and slot.quiet_until <= ts and slot.began < ts:
             del book.slots[key]
 

@@ -75,19 +75,9 @@ class Pulses:
         return Value(len(memory.ends) >= self.at_least, float(len(memory.ends)), face)
 
     @property
-    def readers(self) -> Sequence[Reader]:
+    def watched(self) -> Sequence[Reader]:
         """The predicate; a flank is a matter of every sample."""
         return (self.reader,) if self.flank is None else ()
-
-    def rests(self, slot: Slot) -> bool:
-        """While nothing is above its threshold and no pulse counts."""
-        memory = slot.pulse
-        return memory is not None and not memory.ends and not any(leaf.on for leaf in slot.leaves)
-
-    @property
-    def forgets(self) -> bool:
-        """A pulse begins after a FALSE sample only."""
-        return False
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted; without `for`, at once."""

@@ -93,20 +93,9 @@ class Steps:
         return Value(True if known else None, level, face, match.starts_at, over)
 
     @property
-    def readers(self) -> Sequence[Reader]:
+    def watched(self) -> Sequence[Reader]:
         """That of the first step; the others are read from then on."""
         return (self.watchers[0].reader,)
-
-    def rests(self, slot: Slot) -> bool:
-        """While no step is on its way."""
-        match = slot.match
-        open_ = match is not None and (match.made or match.runs[0] is not None)
-        return not open_ and not any(leaf.on for leaf in slot.leaves)
-
-    @property
-    def forgets(self) -> bool:
-        """FALSE leaves nothing behind."""
-        return True
 
     def enough(self, slot: Slot) -> bool:
         """Whether the last step was made."""

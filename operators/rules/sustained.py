@@ -30,18 +30,9 @@ class Sustained:
         return Value(value, level, face)
 
     @property
-    def readers(self) -> Sequence[Reader]:
+    def watched(self) -> Sequence[Reader]:
         """The predicate."""
         return (self.reader,)
-
-    def rests(self, slot: Slot) -> bool:
-        """While no number is above its threshold."""
-        return not any(leaf.on for leaf in slot.leaves)
-
-    @property
-    def forgets(self) -> bool:
-        """FALSE leaves nothing behind."""
-        return True
 
     def enough(self, slot: Slot) -> bool:
         """Whether it lasted."""
