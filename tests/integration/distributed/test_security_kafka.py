@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,13 @@ from aiokafka.errors import KafkaError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 from pydantic import SecretStr
 
-from connectors.kafka_admin import apply_topics, find_topics
+from connectors.kafka_admin import apply_topics, find_topics, oldest_frames
+from connectors.kafka_group import CaptureGroup
+from connectors.kafka_producer import FrameProducer
 from connectors.kafka_security import check_access, faust_credentials
 from connectors.kafka_settings import KafkaSecurity, KafkaSettings
 from operators.errors import ConfigError, SinkError
+from operators.records import Gap, GapReason
 from tests.servers.certificates import KEY_PASSWORD, Certificates, make_certificates
 from tests.servers.kafka import Kafka
 from tests.servers.shared import make
@@ -121,6 +125,22 @@ def test_what_is_right_connects(
     assert apply_topics(settings)
     assert "alerts" in find_topics(settings).topics
     assert asyncio.run(there_and_back(settings)) == b"there and back"
+
+
+def test_frames_and_the_sharing_of_cameras_go_the_same_way(secured: Secured, prefix: str) -> None:
+    settings = secured.settings("LOGIN", prefix, **trusting(secured.files, **login("scram-sha-512")))
+    apply_topics(settings)
+    gained: set[int] = set()
+    with (
+        FrameProducer(settings, ["lobby"], stale_after=60.0) as producer,
+        CaptureGroup(settings, used={0}, gained=gained.update, lost=gained.difference_update) as group,
+    ):
+        producer.put(Gap("lobby", 1.0, 2.0, GapReason.DOWN))
+        ends_at = time.monotonic() + 60
+        while not gained and time.monotonic() < ends_at:
+            group.turn(0.25)
+        assert gained == {0}
+    assert oldest_frames(settings).keys() == {0}
 
 
 async def there_and_back(settings: KafkaSettings) -> bytes:
