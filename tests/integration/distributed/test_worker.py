@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.recording import time_of
+from operators.records import Status
 from tests.alerts import alert as made_alert
 from tests.alerts import resolved
 from tests.servers.kafka import Kafka
@@ -84,3 +86,21 @@ def test_notify_delivers_once_and_remembers(bed: Bed):
     ids = [json.loads(line)["id"] for line in lines]
     assert sorted(set(ids)) == sorted(one.transition_id for one in [*alerts, resolved(alerts[0])])
     assert len(ids) <= len(set(ids)) + 10  # what the killed one may have delivered without writing that down
+
+
+def test_rules_that_change_are_applied_while_it_works(bed: Bed):
+    """An alert that fires ends with its rule; the state that is left is that of the new rules."""
+    alerts = list(expected(bed.settings, RECORDS).values())
+    fires = next(one for one in alerts if one.status is Status.FIRING and one.rule == "fear")
+    worker = bed.start("evaluate")
+    bed.send([record for record in RECORDS if time_of(record) <= fires.ts])
+    bed.drain()
+    text = bed.config.read_text(encoding="utf-8")
+    bed.config.write_text(text.replace("id: fear\n", "id: fright\n"), encoding="utf-8")
+    worker.wait_for("rules are applied")
+    until(lambda: any(one.reason == "config" for one in bed.alerts()), seconds=20, what="the end of what fired")
+    ended = {one.alert_id: one.status for one in bed.alerts() if one.reason == "config"}
+    assert ended[fires.alert_id] is Status.RESOLVED
+    bed.send([record for record in RECORDS if time_of(record) > fires.ts])
+    bed.drain()
+    assert {one.rule for one in bed.alerts() if one.ts > fires.ts} == {"fright", "fear-at-doors"}
