@@ -160,7 +160,7 @@ class Rollups:
         end = start + _ms(self.width)
         looks = [look for ts, look in sorted(state.looks.items()) if start <= ts < end]
         gaps = _apart(state.gaps, start, end)
-        observed = self._observed(state.looks, gaps, start, end)
+        observed = self._observed(_seen_until(state), gaps, start, end)
         if not (looks or gaps or observed):
             return
         present = {zone for look in looks for face in look.faces for zone in face.zones}
@@ -168,11 +168,11 @@ class Rollups:
             faces = [[face for face in look.faces if not zone or zone in face.zones] for look in looks]
             yield _summed(faces, camera_id=camera_id, zone=zone, start=start, end=end, observed=observed, gaps=gaps)
 
-    def _observed(self, looks: Mapping[int, Look], gaps: Sequence[Missed], start: int, end: int) -> int:
+    def _observed(self, epochs: Mapping[int, int], gaps: Sequence[Missed], start: int, end: int) -> int:
         """Milliseconds between frames that belong together, without those of the gaps."""
         seen = 0
-        for first, last in pairwise(sorted(looks)):
-            if looks[first].epoch == looks[last].epoch and last - first <= _ms(self.longest_step):
+        for first, last in pairwise(sorted(epochs)):
+            if epochs[first] == epochs[last] and last - first <= _ms(self.longest_step):
                 begin, until = max(first, start), min(last, end)
                 missed = sum(max(0, min(gap.end, until) - max(gap.start, begin)) for gap in gaps)
                 seen += max(0, until - begin - missed)
@@ -181,6 +181,19 @@ class Rollups:
     def _floor(self, ts: int) -> int:
         width = _ms(self.width)
         return ts // width * width
+
+
+def _seen_until(state: RollupState) -> dict[int, int]:
+    """The times at which the camera was seen, with the epoch: its frames, and the beginnings of gaps.
+
+    A gap begins at a frame, which may come later than the gap.
+    """
+    epochs = {ts: look.epoch for ts, look in state.looks.items()}
+    for gap in sorted(state.gaps, key=lambda gap: gap.start):
+        before = max((ts for ts in epochs if ts < gap.start), default=None)
+        if before is not None:
+            epochs.setdefault(gap.start, epochs[before])
+    return epochs
 
 
 def _ms(seconds: float) -> int:
