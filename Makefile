@@ -34,11 +34,11 @@ schema: $(STAMPS)/dev ## write the generated JSON Schemas and dashboards
 	$(BIN)/mien config schema > docs/mien.schema.json
 	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
 	PYTHONPATH=. $(BIN)/python helm/schema.py
+	$(BIN)/mien dashboards write helm/mien/dashboards --provisioning examples/compose/grafana -c examples/compose/mien.yaml
 
 helm: schema $(STAMPS)/go-tools ## write the schema of the chart's values, lint and render the chart, check what it renders
 	PYTHONPATH=. $(BIN)/python tests/integration/test_helm.py
 	$(BIN)/pytest -q tests/integration/test_helm.py
-	$(BIN)/mien dashboards write helm/mien/dashboards --provisioning examples/compose/grafana -c examples/compose/mien.yaml
 
 servers: $(STAMPS)/dev ## start a Kafka and an Elasticsearch to try the distributed pipeline with; Ctrl-C ends both
 	@$(BIN)/python -m tests.servers
