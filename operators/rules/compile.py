@@ -26,7 +26,7 @@ def compile_condition(plan: Plan) -> Condition:
     if rule.sequence:
         return Steps.of(plan)
     if plan.reader is None:
-        raise NotImplementedError(rule.condition)
+        raise ValueError(f"expected a rule with `when`, got {rule.id} ({rule.condition})")
     return _of_signal(plan, plan.reader)
 
 
