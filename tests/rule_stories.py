@@ -67,9 +67,10 @@ FACES: dict[str, dict[str, float]] = {
     "partial": {"happiness": 0.7},
 }
 LOOKS = (*FACES, "afraid", "afraid", "afraid", "calm", "calm", "unreadable", "poor", "unsure", "absent")
-BLINKS = ("afraid", "calm", "calm", "angry", "uneasy", "smiling", "calm", "afraid", "unreadable")
+BLINKS = ("afraid", "calm", "afraid", "calm", "afraid", "calm", "angry", "uneasy", "smiling", "unreadable")
 PICTURES = ("seen", "seen", "seen", "seen", "seen", "dropped", "gap")
 """What a camera gives: a picture, nothing, or a record that says that it gave nothing."""
+BLINK_PICTURES = ("seen",) * 3 + PICTURES
 MOST_MS = 7_000
 
 
@@ -138,7 +139,7 @@ def shots(draw: st.DrawFn, camera: str, noise: random.Random, most: int, *, blin
     jitter = draw(st.sampled_from([0, 300 // fps]))
     tracks = draw(st.integers(1, most))
     cast = [draw(plots(tracks, blinks=blinks)) for _ in range(tracks)]
-    pictures = _spread(draw(parts(PICTURES, LONG, 1, 6)), fps)
+    pictures = _spread(draw(parts(BLINK_PICTURES if blinks else PICTURES, LONG, 1, 6)), fps)
     reasons = draw(st.lists(st.sampled_from(GapReason), min_size=1, max_size=2))
     actors = [_Actor(number, plot, noise, fps) for number, plot in enumerate(cast)]
     length = min(MOST_MS * fps // 1000, max(len(actor.looks) for actor in actors))
@@ -379,12 +380,16 @@ def ratios(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def pulses(draw: st.DrawFn, *, counted: bool) -> dict[str, Any]:
     shortest = draw(st.sampled_from([0.0, 0.08, 0.2]))
-    longest = shortest + draw(st.sampled_from([0.3, 0.8, 1.5]))
-    flank = draw(st.none() | st.builds(Flank, when=neutral | unsmoothed, within=st.sampled_from([0.15, 0.4, 1.0])))
+    longest = shortest + draw(st.sampled_from([1.5, 0.8, 0.3]))
+    flank = draw(
+        st.none() | st.none() | st.builds(Flank, when=neutral | unsmoothed, within=st.sampled_from([0.15, 0.4, 1.0]))
+    )
     told = {
-        "when": draw(unsmoothed),
+        "when": draw(leaf(prob="fear") | unsmoothed),
         "pulse": Pulse(shortest, longest, flank),
-        "for_": draw(st.sampled_from([0.0, 0.0, 0.2])),
+        "for_": draw(st.sampled_from([0.0, 0.0, 0.0, 0.2])),
+        "min_samples": draw(st.sampled_from([1, 1, None, 3])),
+        "max_gap": draw(st.sampled_from([0.7, 0.9, 1.3, 0.5, None])),
     }
     if counted:
         told["count"] = Count(draw(st.integers(1, 2)), draw(times(5, 40)), "pulses")

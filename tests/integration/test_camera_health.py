@@ -83,7 +83,7 @@ class Run:
         return {json.loads(line)["alert_id"] for line in (self.folder / "alerts.jsonl").read_text().splitlines()}
 
 
-def until(check: Callable[[], object], *, seconds: float = 90.0) -> None:
+def until(check: Callable[[], object], *, seconds: float = 40.0) -> None:
     ends_at = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends_at, f"did not happen within {seconds} s"

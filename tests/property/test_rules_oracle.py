@@ -43,4 +43,4 @@ def test_the_engine_tells_what_the_oracle_tells(
         record_property(name, number)
     assert seen["traces"] >= TRACES
     assert seen["pending"] >= TRACES / 20, f"expected stories in which something happens, got {seen}"
-    assert seen["firing"], f"expected stories in which something fires, got {seen}"
+    assert seen["firing"] >= TRACES / 40, f"expected stories in which something fires, got {seen}"
