@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -42,6 +42,7 @@ from pipeline.sources import RULES_FILE, Source, is_configuration, read_configur
 from pipeline.yaml_source import lookup, put, read_yaml
 
 __all__ = [
+    "READS",
     "Analysis",
     "Camera",
     "Metrics",
@@ -62,6 +63,16 @@ log = logging.getLogger(__name__)
 
 _HINT = "Every key is explained in docs/configuration.md and by `mien config schema`."
 _SHELL_VARIABLE = re.compile(r"\$\{\w+\}")
+READS: Mapping[str, frozenset[str]] = {
+    "capture": frozenset({"cameras", "kafka", "elasticsearch"}),
+    "analyze": frozenset({"kafka", "elasticsearch"}),
+    "evaluate": frozenset({"kafka", "elasticsearch"}),
+    "notify": frozenset({"kafka", "elasticsearch", "sinks"}),
+    "topics": frozenset({"kafka"}),
+    "dashboards": frozenset({"grafana"}),
+}
+"""The sections whose secrets each part of a distributed pipeline needs; the chart and compose.yaml give it no more."""
+_NOT_READ = "not-read-by-this-process"
 SinkSettings = Annotated[StdoutSettings | JsonlSettings | WebhookSettings, Field(discriminator="type")]
 
 
@@ -150,6 +161,9 @@ class Settings(BaseSettings):
         return (*_outside(), init_settings)
 
 
+_EVERYTHING = frozenset(Settings.model_fields)
+
+
 class _RulesAlone(Settings):
     """The rules file without a configuration: nothing outside it counts."""
 
@@ -162,20 +176,21 @@ class _RulesAlone(Settings):
         return (init_settings,)
 
 
-def load_settings(path: Path | str) -> Settings:
+def load_settings(path: Path | str, *, reads: Collection[str] = _EVERYTHING) -> Settings:
     """Read, complete and check one configuration file; ConfigError lists every mistake with its place.
 
-    Warnings are logged; `check_settings` gives them as lines.
+    Only the secrets of the sections in `reads` have to exist, see `READS`. Warnings are logged; `check_settings` gives
+    them as lines.
     """
-    settings, warnings = check_settings(path)
+    settings, warnings = check_settings(path, reads=reads)
     for line in warnings:
         log.warning("%s", line)
     return settings
 
 
-def check_settings(path: Path | str) -> tuple[Settings, list[str]]:
+def check_settings(path: Path | str, *, reads: Collection[str] = _EVERYTHING) -> tuple[Settings, list[str]]:
     """The settings of a configuration file, and one line per warning; raises ConfigError as `load_settings` does."""
-    return _accept(read_configuration(Path(path), _outside()))
+    return _accept(read_configuration(Path(path), _outside()), reads=reads)
 
 
 def files_of(path: Path) -> tuple[Path, ...]:
@@ -190,7 +205,7 @@ def load_rules(path: Path | str, config: Path | None = None) -> RuleSet:
     With `config`, the rules file stands in the place of that configuration's own rules. Without, a rules file knows no
     cameras, so their names are not checked. Raises ConfigError as `load_settings` does.
     """
-    settings, _ = _accept(_read(Path(path), config), secrets=False)
+    settings, _ = _accept(_read(Path(path), config), reads=())
     return settings.rule_set
 
 
@@ -201,7 +216,7 @@ def rules_report(path: Path, config: Path | None = None) -> list[Finding]:
     """
     try:
         source = _read(path, config)
-        _, found = _examine(source, secrets=False)
+        _, found = _examine(source, reads=())
     except ConfigError as error:
         return [Finding("error", str(error))]
     return _findings(found, source)
@@ -302,10 +317,10 @@ def _read(path: Path, config: Path | None) -> Source:
     return read_configuration(path, _outside()) if is_configuration(path) else read_rules(path)
 
 
-def _resolve_secrets(source: Source, *, needed: bool) -> list[Complaint]:
+def _resolve_secrets(source: Source, *, reads: Collection[str]) -> list[Complaint]:
     """Put the secrets in the place of `{env: NAME}` and `{file: PATH}`, but where a layer has the last word.
 
-    Those that are not `needed` become a text that is none.
+    Outside the sections in `reads`, those that don't exist become a text that is none.
     """
     found = []
     for location, value, nodes in list(walk(json_schema(), source.data)):
@@ -313,19 +328,34 @@ def _resolve_secrets(source: Source, *, needed: bool) -> list[Complaint]:
             continue
         if isinstance(value, str) and _SHELL_VARIABLE.fullmatch(value):
             found.append(Complaint(location, "a YAML file doesn't fill in ${...}: write {env: NAME}"))
-        if isinstance(value, dict) and not needed:
-            put(source.data, location, "not read")
-        elif isinstance(value, dict):
+        if isinstance(value, dict):
             try:
                 put(source.data, location, read_reference(value, os.environ, base=source.file.path.parent))
             except ValueError as error:
-                found.append(Complaint(location, str(error)))
+                if location[0] in reads:
+                    found.append(Complaint(location, str(error)))
+                else:
+                    put(source.data, location, _NOT_READ)
     return found
 
 
-def _accept(source: Source, *, secrets: bool = True) -> tuple[Settings, list[str]]:
+def _stand_in(source: Source, *, reads: Collection[str]) -> None:
+    """Fill in what a secret file may hold that this process doesn't get: a camera's address, the rest of a login."""
+    for location, value, _ in list(walk(json_schema(), source.data)):
+        if location[0] in reads or not isinstance(value, dict):
+            continue
+        if location[:-1] == ("cameras",):
+            value.setdefault("url", _NOT_READ)
+        if location == ("console",):
+            value.setdefault("token", _NOT_READ)
+        if value.get("username") or value.get("mechanism", "none") != "none":
+            value.setdefault("username", _NOT_READ)
+            value.setdefault("password", _NOT_READ)
+
+
+def _accept(source: Source, *, reads: Collection[str]) -> tuple[Settings, list[str]]:
     """The settings and the warnings; raises ConfigError where there is more than warnings."""
-    settings, found = _examine(source, secrets=secrets)
+    settings, found = _examine(source, reads=reads)
     findings = _findings(found, source)
     lines = [finding.text for finding in findings]
     if settings is None or any(finding.severity == "error" for finding in findings):
@@ -333,10 +363,13 @@ def _accept(source: Source, *, secrets: bool = True) -> tuple[Settings, list[str
     return settings, lines
 
 
-def _examine(source: Source, *, secrets: bool) -> tuple[Settings | None, list[Complaint]]:
-    found = _resolve_secrets(source, needed=secrets)
+def _examine(source: Source, *, reads: Collection[str]) -> tuple[Settings | None, list[Complaint]]:
+    found = _resolve_secrets(source, reads=reads)
     found += [Complaint((key,), "unknown key", at_key=True) for key in source.data if key.startswith("_")]
-    return (None, found) if found else _validate(source)
+    if found:
+        return None, found
+    _stand_in(source, reads=reads)
+    return _validate(source)
 
 
 def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:

@@ -78,9 +78,14 @@ def _check_section(name: str, sections: Iterable[str], *, kind: str) -> None:
 
 
 def secret_files(folder: Path) -> dict[str, str]:
-    """The files of a folder such as a mounted Kubernetes secret, named `cameras__lobby__password`, as variables."""
+    """The files named like `cameras__lobby__password` in a folder, and in the folders in it, as variables.
+
+    Folders whose names begin with a dot are left out: a mounted Kubernetes secret keeps its versions there.
+    """
     try:
-        paths = sorted(path for path in folder.iterdir() if SEPARATOR in path.name and path.is_file())
+        inside = [one for one in folder.iterdir() if one.is_dir() and not one.name.startswith(".")]
+        found = (path for place in (folder, *inside) for path in place.iterdir())
+        paths = sorted(path for path in found if SEPARATOR in path.name and path.is_file())
         return {f"{PREFIX}{path.name}": _content(path) for path in paths}
     except OSError as error:
         raise ConfigError(f"{PREFIX}SECRETS_DIR: {folder}: can't be read: {error.strerror}") from None

@@ -64,7 +64,7 @@ class RulesWatch:
             return None
 
     def _read(self) -> RuleEvaluator | None:
-        settings, warnings = check_settings(self._path)
+        settings, warnings = check_settings(self._path, reads=())  # nothing but rules is applied
         rules = settings.rule_set
         running = self._settings.model_copy(update={name: getattr(settings, name) for name in _RELOADED})
         self._check_places(settings, running)

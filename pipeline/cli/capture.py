@@ -29,10 +29,10 @@ def capture(
     Example:  mien topics apply -c mien.yaml && mien capture -c mien.yaml
     """
     from pipeline.capture import capture as run
-    from pipeline.config import load_settings, secret_values
+    from pipeline.config import READS, load_settings, secret_values
     from pipeline.logs import set_up
 
-    settings = load_settings(config)
+    settings = load_settings(config, reads=READS["capture"])
     set_up(secrets=secret_values(settings))
     status = run(settings, seconds=for_)
     for camera in status.cameras:

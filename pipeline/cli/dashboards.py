@@ -73,7 +73,7 @@ def write(
 
     files = {folder / name: text for name, text in dashboard_files().items()}
     if provisioning is not None:
-        settings = load_settings(config)
+        settings = load_settings(config, reads=())  # nothing secret is written
         elastic, grafana = settings.elasticsearch or ElasticSettings(), settings.grafana or GrafanaSettings()
         found = provisioning_files(elastic, grafana, folder=dashboards_at)
         files |= {provisioning / name: text for name, text in found.items()}
@@ -92,11 +92,11 @@ def apply(*, config: ConfigOption = Path("mien.yaml")) -> None:
 
     Example:  mien dashboards apply -c mien.yaml
     """
-    from pipeline.config import load_settings, secret_values
+    from pipeline.config import READS, load_settings, secret_values
     from pipeline.dashboards.push import push
     from pipeline.logs import set_up
 
-    settings = load_settings(config)
+    settings = load_settings(config, reads=READS["dashboards"])
     set_up(secrets=secret_values(settings))
     for line in push(settings):
         typer.echo(line)

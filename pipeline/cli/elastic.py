@@ -64,7 +64,7 @@ def _connect(path: Path) -> Elastic:
     from pipeline.config import load_settings, secret_values
     from pipeline.logs import set_up
 
-    settings = load_settings(path)
+    settings = load_settings(path, reads={"elasticsearch"})
     set_up(secrets=secret_values(settings))
     if settings.elasticsearch is None:
         raise ConfigError(f"{path}: expected a section elasticsearch, such as `elasticsearch: {{url: http://...}}`")

@@ -91,10 +91,10 @@ def _ages(report: Report) -> str:
 def _load(path: Path) -> Settings:
     """The settings, with a log that knows their secrets and leaves out the noise of the client."""
     from connectors.kafka_client import hush
-    from pipeline.config import load_settings, secret_values
+    from pipeline.config import READS, load_settings, secret_values
     from pipeline.logs import set_up
 
-    settings = load_settings(path)
+    settings = load_settings(path, reads=READS["topics"])
     set_up(secrets=secret_values(settings))
     hush()
     return settings

@@ -43,17 +43,24 @@ def worker(
 
     Example:  mien worker -c mien.yaml --role all
     """
-    from pipeline.config import load_settings, secret_values
+    from pipeline.config import READS, load_settings, secret_values
     from pipeline.logs import set_up
 
-    settings = load_settings(config)
+    fused = role == "capture+analyze"
+    names = tuple(role.split("+")) if fused else _roles(role)
+    settings = load_settings(config, reads=frozenset[str]().union(*(READS[one] for one in names)))
     set_up(secrets=secret_values(settings))
-    if role == "capture+analyze":
+    if fused:
         from pipeline.worker.fused import run as run_fused
 
         run_fused(settings, config=config)
-        return
-    from pipeline.worker.roles import parse_roles
-    from pipeline.worker.run import run
+    else:
+        from pipeline.worker.run import run
 
-    run(settings, parse_roles(role), config=config, instance=name)
+        run(settings, names, config=config, instance=name)
+
+
+def _roles(role: str) -> tuple[str, ...]:
+    from pipeline.worker.roles import parse_roles
+
+    return parse_roles(role)

@@ -16,6 +16,7 @@ from operators.errors import ConfigError
 from operators.records import Scope, Severity
 from operators.rules import Group, Limits, Mute, Predicate, Schedule
 from pipeline.config import (
+    READS,
     Settings,
     check_settings,
     json_schema,
@@ -270,6 +271,46 @@ def test_rules_are_read_without_the_secrets_of_their_configuration(load, tmp_pat
     with pytest.raises(ConfigError, match="NO_SUCH_VARIABLE is not set"):
         load(f"    username: admin\n    password: {{env: NO_SUCH_VARIABLE}}\n{rules}")
     assert load_rules(tmp_path / "mien.yaml").rules[0].id == "fear"
+
+
+EVERY_SECRET = """\
+purpose: A test watches nobody.
+cameras:
+  lobby: {url: rtsp://10.0.0.5/1, username: admin, password: {env: LOBBY}}
+  quay: {fps: 5}
+kafka: {security: {mechanism: plain, key_password: {env: KEY}}}
+elasticsearch: {username: mien}
+grafana: {token: {file: secrets/grafana}}
+sinks: [{type: webhook, url: "https://h/", token: {env: HOOK}}]
+"""
+SECRETS = {
+    "cameras": {"LOBBY": "p-lobby", "MIEN_CAMERAS__QUAY__URL": "rtsp://u:p-quay@10.0.0.6/1"},
+    "kafka": {"KEY": "p-key", "MIEN_KAFKA__SECURITY__USERNAME": "mien", "MIEN_KAFKA__SECURITY__PASSWORD": "p-kafka"},
+    "elasticsearch": {"MIEN_ELASTICSEARCH__PASSWORD": "p-elastic"},
+    "sinks": {"HOOK": "p-hook"},
+}
+
+
+@pytest.mark.parametrize("role", READS)
+def test_a_process_needs_the_secrets_of_what_it_reads_and_no_others(role: str, tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "mien.yaml"
+    path.write_text(EVERY_SECRET)
+    needed = {name: value for section in READS[role] for name, value in SECRETS.get(section, {}).items()}
+    for name, value in needed.items():
+        monkeypatch.setenv(name, value)
+    if "grafana" in READS[role]:
+        (tmp_path / "secrets").mkdir()
+        (tmp_path / "secrets" / "grafana").write_text("p-grafana")
+        needed["grafana"] = "p-grafana"
+    settings = load_settings(path, reads=READS[role])
+    assert {text for text in secret_values(settings) if text.startswith("p-")} == {
+        f"p-{part}" for part in ("lobby", "quay", "key", "kafka", "elastic", "hook", "grafana") if part in str(needed)
+    }
+    for name in needed.keys() - {"grafana", "MIEN_KAFKA__SECURITY__USERNAME"}:
+        with monkeypatch.context() as without:
+            without.delenv(name)
+            with pytest.raises(ConfigError):
+                load_settings(path, reads=READS[role])
 
 
 def test_a_rules_file_alone_knows_no_environment(tmp_path: Path, monkeypatch) -> None:

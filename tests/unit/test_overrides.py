@@ -55,3 +55,20 @@ def test_what_is_no_json_says_so_without_the_value(path: Path, monkeypatch: pyte
     with pytest.raises(ConfigError) as caught:
         load_settings(path)
     assert "a:9092" not in str(caught.value) or "expected a list" in str(caught.value)
+
+
+def test_secret_files_may_lie_in_folders_as_they_are_mounted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A secret that Kubernetes mounts has its files twice: behind a link, and in a folder for this version of it."""
+    mounted = path.parent / "secrets" / "kafka"
+    (mounted / "..2026").mkdir(parents=True)
+    (mounted / "..2026" / "kafka__prefix").write_text("harbour\n")
+    (mounted / "..data").symlink_to("..2026")
+    (mounted / "kafka__prefix").symlink_to("..data/kafka__prefix")
+    (path.parent / "secrets" / "cameras__lobby__fps").write_text("7")
+    (path.parent / "secrets" / ".old").mkdir()
+    (path.parent / "secrets" / ".old" / "cameras__lobby__fps").write_text("wrong")
+    monkeypatch.setenv("MIEN_SECRETS_DIR", str(path.parent / "secrets"))
+    settings = load_settings(path)
+    assert settings.kafka is not None
+    assert settings.kafka.prefix == "harbour"
+    assert settings.cameras["lobby"].fps == 7

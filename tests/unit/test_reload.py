@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from operators.rules import RuleEvaluator
-from pipeline.config import load_settings
+from pipeline.config import READS, load_settings
 from pipeline.reload import RulesWatch
 
 HEAD = """
@@ -219,3 +219,14 @@ def test_a_new_title_counts_as_a_change(path: Path) -> None:
     assert found.ruleset.rules[0].title == "Joy"
     path.write_text("# a comment\n" + path.read_text())
     assert looks(watch) == []
+
+
+def test_a_process_that_gets_no_other_secrets_applies_rules_as_well(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = HEAD + 'sinks: [{type: webhook, url: "https://x.example", token: {env: NOT_GIVEN_TO_THIS_PROCESS}}]\n'
+    path.write_text(head + RULES)
+    watch = RulesWatch(path, load_settings(path, reads=READS["evaluate"]))
+    path.write_text(head + CHANGED)
+    assert lengths(looks(watch)) == [3.0]
+    assert "restart to apply" not in caplog.text
