@@ -23,7 +23,7 @@ from connectors.kafka_topics import FRAMES, OBSERVATIONS
 from helm.schema import SCHEMA, values_schema
 from operators.errors import ConfigError
 from pipeline.cli import app
-from pipeline.config import Settings, load_settings
+from pipeline.config import READS, Settings, load_settings
 from pipeline.worker.app import group_of
 from tests.go_tools import go_tool
 
@@ -226,15 +226,66 @@ def test_every_process_that_stays_is_probed_and_has_the_time_to_stop(
         assert {"name": "MIEN_WORKER__HOST", "value": "0.0.0.0"} in container["env"], owner
 
 
-def test_no_secret_is_in_any_manifest() -> None:
+SECRETS = {
+    "mien-cameras": {"lobby": "s3cret"},
+    "mien-hook": {"secret": "s3cret"},
+    "mien-quay": {"cameras__quay__password": "s3cret"},
+    "mien-kafka": {"kafka__security__password": "s3cret"},
+    "mien-elasticsearch": {"elasticsearch__api_key": "s3cret"},
+    "mien-grafana": {"grafana__token": "s3cret"},
+}
+"""What `everything` asks the cluster for."""
+HELD = {
+    "capture": {"mien-cameras", "mien-quay", "mien-kafka", "mien-elasticsearch"},
+    "analyze": {"mien-kafka", "mien-elasticsearch"},
+    "evaluate": {"mien-kafka", "mien-elasticsearch"},
+    "notify": {"mien-kafka", "mien-elasticsearch", "mien-hook"},
+    "topics": {"mien-kafka"},
+    "dashboards": {"mien-grafana"},
+}
+
+
+def secrets_given(pod: Manifest, folder: Path) -> tuple[set[str], dict[str, str]]:
+    """The Secrets that a pod gets, as files in `folder` too, and as environment variables."""
+    [container] = pod["containers"]
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+    given = {
+        secrets[mount["name"]]: Path(mount["mountPath"])
+        for mount in container["volumeMounts"]
+        if mount["name"] in secrets
+    }
+    given.pop("data-ca")  # certificates, for all
+    for secret, path in given.items():
+        (folder / path.name).mkdir(parents=True)
+        for key, text in SECRETS[secret].items():
+            (folder / path.name / key).write_text(text)
+    variables = {one["name"]: one["valueFrom"]["secretKeyRef"] for one in container["env"] if "valueFrom" in one}
+    environment = {name: SECRETS[one["name"]][one["key"]] for name, one in variables.items()}
+    return {*given, *(one["name"] for one in variables.values())}, environment
+
+
+@pytest.mark.parametrize("role", HELD)
+def test_a_pod_gets_the_secrets_that_it_needs_and_no_others(
+    role: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = manifests(VALUES["everything"])
     assert not [manifest for manifest in found if manifest["kind"] == "Secret"]
-    for _, pod in pods(found):
-        [container] = pod["containers"]
-        variables = {variable["name"]: variable for variable in container["env"]}
-        assert variables["LOBBY_PASSWORD"]["valueFrom"] == {"secretKeyRef": {"name": "mien-cameras", "key": "lobby"}}
-        assert variables["MIEN_SECRETS_DIR"] == {"name": "MIEN_SECRETS_DIR", "value": "/run/secrets/mien"}
-        assert {"name": "secrets", "mountPath": "/run/secrets/mien", "readOnly": True} in container["volumeMounts"]
+    [pod] = [pod for owner, pod in pods(found) if owner.partition(" ")[2] == f"mien-{role}"]
+    given, environment = secrets_given(pod, tmp_path / "secrets")
+    assert given == HELD[role]
+    monkeypatch.setenv("MIEN_SECRETS_DIR", str(tmp_path / "secrets"))
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    for name, text in only(found, "ConfigMap", "mien")["data"].items():
+        (tmp_path / name).write_text(text)
+    assert load_settings(tmp_path / "mien.yaml", reads=READS[role])
+
+
+def test_an_environment_variable_that_nothing_asks_for_is_a_mistake(tmp_path: Path) -> None:
+    values = minimal() | {"secrets": {"env": [{"name": "LOBY_PASSWORD", "secret": "mien", "key": "lobby"}]}}
+    done = helm("template", "mien", CHART, "--kube-version", f"{NEWEST}.0", "-f", values_of(tmp_path, values))
+    assert done.returncode != 0
+    assert "nothing in config asks for LOBY_PASSWORD" in done.stderr
 
 
 def test_autoscaling_takes_the_lag_where_there_is_keda_and_the_cpu_elsewhere() -> None:

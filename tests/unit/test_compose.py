@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from typer.main import get_command
 
 from pipeline.cli import app
-from pipeline.config import load_settings
+from pipeline.config import READS, load_settings
 from tests.go_tools import go_tool
 
 pytestmark = pytest.mark.timeout(600)  # the first call builds Compose's loader
@@ -64,6 +64,18 @@ def test_our_processes_have_as_few_rights_as_can_be(services: dict[str, Service]
         assert not service.get("privileged"), name
         writable = {volume["target"] for volume in service["volumes"] if not volume.get("read_only")}
         assert writable <= {"/var/lib/mien"}, name
+
+
+def test_a_process_gets_the_secrets_that_it_needs_and_no_others(services: dict[str, Service]) -> None:
+    for name in OURS:
+        mounts = {volume["target"]: volume for volume in services[name]["volumes"]}
+        sections = {Path(target).name for target in mounts if target.startswith("/run/secrets")}
+        assert sections == READS[name], name
+        for section in sections:
+            mounted = mounts[f"{services[name]['environment']['MIEN_SECRETS_DIR']}/{section}"]
+            assert mounted["source"] == str(CONFIG.parent / "secrets" / section)
+            assert mounted["read_only"] is True
+            assert (CONFIG.parent / "secrets" / section / ".gitkeep").exists()  # else Docker makes it, as root
 
 
 def test_every_service_is_bounded_and_reached_from_this_machine_only(services: dict[str, Service]) -> None:

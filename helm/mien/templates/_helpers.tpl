@@ -87,7 +87,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := required (printf "config.purpose: missing; %s" $why) $config.purpose -}}
 {{- $_ := required "config.cameras: missing; at least one is needed" $config.cameras -}}
 {{- $_ := include "mien.bootstrap" . -}}
+{{- range .Values.secrets.env -}}
+{{- if not (include "mien.asked" (dict "root" $ "name" .name "sections" (keys $config))) -}}
+{{- fail (printf "secrets.env: nothing in config asks for %s; expected {env: %s} at a secret" .name .name) -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* The sections whose secrets a component gets, as JSON: dict "role" "analyze". The same as READS in pipeline/config.py. */}}
+{{- define "mien.reads" -}}
+{{- $reads := dict "capture" (list "cameras" "kafka" "elasticsearch") "analyze" (list "kafka" "elasticsearch") -}}
+{{- $reads = merge $reads (dict "evaluate" (list "kafka" "elasticsearch") "notify" (list "kafka" "elasticsearch" "sinks")) -}}
+{{- $reads = merge $reads (dict "topics" (list "kafka") "dashboards" (list "grafana")) -}}
+{{- get $reads .role | toJson -}}
+{{- end -}}
+
+{{/* The entries of a mapping with these keys, as JSON: dict "from" mapping "keys" list */}}
+{{- define "mien.pick" -}}
+{{- $picked := dict -}}
+{{- range $key, $value := .from -}}{{- if has $key $.keys -}}{{- $_ := set $picked $key $value -}}{{- end -}}{{- end -}}
+{{- toJson $picked -}}
+{{- end -}}
+
+{{/* Whether sections of the configuration ask for an environment variable: dict "root" $ "name" NAME "sections" list */}}
+{{- define "mien.asked" -}}
+{{- range .sections -}}
+{{- $section := get $.root.Values.config . | toJson -}}
+{{- if or (contains (printf "{\"env\":%s}" (toJson $.name)) $section) (hasPrefix (printf "MIEN_%s__" (upper .)) (upper $.name)) -}}
+yes
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What decides about a restart. Rules are not in it: they are read again while the pods run. */}}

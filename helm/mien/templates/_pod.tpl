@@ -6,6 +6,7 @@ Optional: "job" true for a pod that ends; "config" the name of another ConfigMap
 {{- $root := .root -}}
 {{- $values := .values -}}
 {{- $gpu := default dict $values.gpu -}}
+{{- $reads := include "mien.reads" . | fromJsonArray -}}
 metadata:
   labels:
     {{- include "mien.labels" $root | nindent 4 }}
@@ -72,12 +73,14 @@ spec:
         {{- if $gpu.enabled }}
         - {name: MIEN_MODELS__DEVICE, value: {{ $gpu.device | quote }}}
         {{- end }}
-        {{- if $root.Values.secrets.files }}
-        - {name: MIEN_SECRETS_DIR, value: /run/secrets/mien}
-        {{- end }}
         {{- range $root.Values.secrets.env }}
+        {{- if include "mien.asked" (dict "root" $root "name" .name "sections" $reads) }}
         - name: {{ .name }}
           valueFrom: {secretKeyRef: {name: {{ .secret }}, key: {{ .key }}}}
+        {{- end }}
+        {{- end }}
+        {{- if include "mien.pick" (dict "from" $root.Values.secrets.files "keys" $reads) | fromJson }}
+        - {name: MIEN_SECRETS_DIR, value: /run/secrets/mien}
         {{- end }}
         {{- with $root.Values.extraEnv }}
         {{- toYaml . | nindent 8 }}
@@ -102,8 +105,8 @@ spec:
         - {name: config, mountPath: /etc/mien, readOnly: true}
         - {name: tmp, mountPath: /tmp}
         - {name: data, mountPath: /var/lib/mien}
-        {{- if $root.Values.secrets.files }}
-        - {name: secrets, mountPath: /run/secrets/mien, readOnly: true}
+        {{- range $section, $_ := include "mien.pick" (dict "from" $root.Values.secrets.files "keys" $reads) | fromJson }}
+        - {name: secrets-{{ $section }}, mountPath: /run/secrets/mien/{{ $section }}, readOnly: true}
         {{- end }}
         {{- with $root.Values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
@@ -116,8 +119,8 @@ spec:
     {{- else }}
     - {name: data, emptyDir: {sizeLimit: 1Gi}}
     {{- end }}
-    {{- if $root.Values.secrets.files }}
-    - {name: secrets, secret: {secretName: {{ $root.Values.secrets.files }}, defaultMode: 0440}}
+    {{- range $section, $secret := include "mien.pick" (dict "from" $root.Values.secrets.files "keys" $reads) | fromJson }}
+    - {name: secrets-{{ $section }}, secret: {secretName: {{ $secret }}, defaultMode: 0440}}
     {{- end }}
     {{- with $root.Values.extraVolumes }}
     {{- toYaml . | nindent 4 }}
