@@ -147,7 +147,7 @@ def test_a_configuration_goes_through_unchanged(path: Path, tmp_path: Path, monk
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_examples_are_configurations_of_mien(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("LOBBY_PASSWORD", "HOOK_SECRET"):
+    for variable in ("LOBBY_PASSWORD", "HOOK_SECRET", "DESK_PASSWORD", "ELASTIC_KEY"):
         monkeypatch.setenv(variable, "s3cret")
     secrets = tmp_path / "secrets"
     secrets.mkdir()
@@ -215,7 +215,7 @@ def test_every_process_that_stays_is_probed_and_has_the_time_to_stop(
 ) -> None:
     stop_within = {"everything": 90}.get(name, 8)
     stay = [(owner, pod) for owner, pod in pods(manifests(VALUES[name])) if "Deployment" in owner or "capture" in owner]
-    assert len(stay) == 4
+    assert len(stay) == {"fused": 3}.get(name, 4)
     for owner, pod in stay:
         assert pod["terminationGracePeriodSeconds"] > stop_within, owner
         [container] = pod["containers"]
@@ -296,6 +296,33 @@ def test_autoscaling_takes_the_lag_where_there_is_keda_and_the_cpu_elsewhere() -
     assert {one["kind"] for one in without} & kinds == {"HorizontalPodAutoscaler"}
     assert "replicas" not in only(without, "Deployment", "mien-analyze")["spec"]
     assert only(without, "Deployment", "mien-evaluate")["spec"]["replicas"] == 1
+
+
+def test_fused_pods_read_the_cameras_and_do_all_that_both_would() -> None:
+    found = manifests(VALUES["fused"], "--api-versions", KEDA)
+    assert not [one for one in found if one["metadata"]["name"] == "mien-capture"]
+    pod = only(found, "Deployment", "mien-analyze")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["args"][:3] == ["worker", "--role", "capture+analyze"]
+    policy = only(found, "NetworkPolicy", "mien-analyze")["spec"]
+    assert {554, 9092, 9200} <= {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert {port["protocol"] for rule in policy["ingress"] for port in rule["ports"]} == {"TCP", "UDP"}
+
+    def variables(name: str) -> set[str]:
+        [container] = only(found, "Deployment", f"mien-{name}")["spec"]["template"]["spec"]["containers"]
+        return {variable["name"] for variable in container["env"]}
+
+    assert variables("analyze") == {"MIEN_WORKER__HOST", "DESK_PASSWORD", "ELASTIC_KEY"}
+    assert variables("evaluate") == {"MIEN_WORKER__HOST", "ELASTIC_KEY"}
+
+
+def test_fused_pods_scale_by_their_cpu_as_no_pictures_wait(tmp_path: Path) -> None:
+    found = manifests(VALUES["fused"], "--api-versions", KEDA)
+    assert only(found, "HorizontalPodAutoscaler", "mien-analyze")
+    values = minimal() | {"fused": True, "analyze": {"autoscaling": {"by": "lag"}}}
+    done = helm("template", "mien", CHART, "--kube-version", f"{NEWEST}.0", "-f", values_of(tmp_path, values))
+    assert done.returncode != 0
+    assert "expected cpu, auto or none, got lag" in done.stderr
 
 
 def test_the_lag_is_that_of_the_groups_and_topics_of_mien(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,13 @@ from typer.main import get_command
 
 from pipeline.cli import app
 from pipeline.config import READS, load_settings
+from pipeline.worker.fused import FUSED as FUSED_ROLE
 from tests.go_tools import go_tool
 
 pytestmark = pytest.mark.timeout(600)  # the first call builds Compose's loader
 
 ROOT = Path(__file__).parents[2]
-COMPOSE, RTSP = ROOT / "compose.yaml", ROOT / "examples" / "compose" / "rtsp.yaml"
+COMPOSE, RTSP, FUSED = ROOT / "compose.yaml", ROOT / "examples/compose/rtsp.yaml", ROOT / "examples/compose/fused.yaml"
 CONFIG = ROOT / "examples" / "compose" / "mien.yaml"
 OURS = {"topics", "capture", "analyze", "evaluate", "notify"}
 Service = dict[str, Any]
@@ -97,7 +98,7 @@ def test_what_waits_for_another_waits_until_it_is_well(services: dict[str, Servi
 
 
 def test_no_secret_is_in_the_files() -> None:
-    for path in (COMPOSE, RTSP, CONFIG):
+    for path in (COMPOSE, RTSP, FUSED, CONFIG):
         assert not re.search(r"(?i)(password|token|api_key|secret)\w*['\"]?\s*[:=]\s*['\"]?\w", path.read_text()), path
 
 
@@ -153,6 +154,15 @@ def test_a_clip_becomes_a_camera_of_every_process() -> None:
         assert "MIEN_CAMERAS__CLIP__URL=rtsp://camera:8554/clip" in found[name]["environment"]
     assert "-f rtsp rtsp://127.0.0.1:8554/clip" in found["camera"]["environment"]["MTX_PATHS_CLIP_RUNONINIT"]
     assert found["camera"]["read_only"] is True
+
+
+def test_fused_takes_the_place_of_capture_and_analysis(services: dict[str, Service]) -> None:
+    found = loaded(COMPOSE, FUSED)["services"]
+    assert found["capture"]["scale"] == 0
+    assert found["analyze"]["command"][-2:] == ["--role", FUSED_ROLE]
+    mounts = {volume["target"] for volume in found["analyze"]["volumes"]}
+    assert mounts == {volume["target"] for name in ("capture", "analyze") for volume in services[name]["volumes"]}
+    assert {name for name in services if found[name] != services[name]} == {"capture", "analyze"}
 
 
 def stages() -> Iterator[tuple[str, list[dict[str, str]]]]:

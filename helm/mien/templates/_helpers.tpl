@@ -95,12 +95,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* The sections whose secrets a component gets, as JSON: dict "role" "analyze". The same as READS in pipeline/config.py. */}}
+{{/* The components that run, as JSON. */}}
+{{- define "mien.components" -}}
+{{- $enabled := list -}}
+{{- range list "capture" "analyze" "evaluate" "notify" -}}
+{{- if and (get $.Values .).enabled (not (and $.Values.fused (eq . "capture"))) -}}{{- $enabled = append $enabled . -}}{{- end -}}
+{{- end -}}
+{{- toJson $enabled -}}
+{{- end -}}
+
+{{/* Whether a component reads cameras: dict "root" $ "role" "analyze" */}}
+{{- define "mien.readsCameras" -}}
+{{- if eq .role (ternary "analyze" "capture" .root.Values.fused) -}}yes{{- end -}}
+{{- end -}}
+
+{{/*
+The sections whose secrets a component gets, as JSON: dict "root" $ "role" "analyze". The same as READS in
+pipeline/config.py.
+*/}}
 {{- define "mien.reads" -}}
 {{- $reads := dict "capture" (list "cameras" "kafka" "elasticsearch") "analyze" (list "kafka" "elasticsearch") -}}
 {{- $reads = merge $reads (dict "evaluate" (list "kafka" "elasticsearch") "notify" (list "kafka" "elasticsearch" "sinks")) -}}
 {{- $reads = merge $reads (dict "topics" (list "kafka") "dashboards" (list "grafana")) -}}
-{{- get $reads .role | toJson -}}
+{{- $found := get $reads .role -}}
+{{- if include "mien.readsCameras" . -}}{{- $found = append $found "cameras" | uniq -}}{{- end -}}
+{{- toJson $found -}}
 {{- end -}}
 
 {{/* The entries of a mapping with these keys, as JSON: dict "from" mapping "keys" list */}}
@@ -125,10 +144,15 @@ yes
 {{- omit .Values.config "rules" "rule_defaults" "signals" "groups" "schedules" "routing" "limits" | toJson | sha256sum -}}
 {{- end -}}
 
-{{/* How the autoscaling of a component scales: lag, cpu or none. dict "root" $ "autoscaling" its section */}}
+{{/* How a component scales: lag, cpu or none. dict "root" $ "role" "analyze" */}}
 {{- define "mien.scalesBy" -}}
-{{- $by := (default dict .autoscaling).by | default "none" -}}
-{{- if eq $by "auto" -}}
+{{- $by := (get .root.Values .role).autoscaling.by | default "none" -}}
+{{- $fused := and .root.Values.fused (eq .role "analyze") -}}
+{{- if and $fused (eq $by "lag") -}}
+{{- fail "analyze.autoscaling.by: with fused: true no pictures wait in Kafka; expected cpu, auto or none, got lag" -}}
+{{- else if and $fused (eq $by "auto") -}}
+cpu
+{{- else if eq $by "auto" -}}
 {{- ternary "lag" "cpu" (.root.Capabilities.APIVersions.Has "keda.sh/v1alpha1") -}}
 {{- else -}}
 {{- $by -}}
