@@ -51,7 +51,7 @@ class CaptureStatus:
     """One camera now. At any time `frames == delivered + waiting + sum(drops)`, in pictures picked for analysis.
 
     `cause` and `advice` are set while the camera is not live; `lost` pictures never arrived or arrived broken;
-    `skew_s` is the camera's clock minus ours, where it tells its time.
+    `skew_s` is the camera's clock minus ours, where it tells its time; `pid` is that of the capture process, if any.
     """
 
     camera_id: str
@@ -62,6 +62,7 @@ class CaptureStatus:
     clock: Clock | None = None
     skew_s: float | None = None
     facts: Facts | None = None
+    pid: int | None = None
     fps_in: float = 0.0
     frames: int = 0
     delivered: int = 0
@@ -178,6 +179,11 @@ class _Link:
         self._memory: mmap.mmap | None = None
         self._slot_bytes = 0
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
     def make_room(self, size_bytes: int) -> None:
         """Give the reader memory for pictures of that size; the old one goes when its last picture is copied."""
         descriptor = os.memfd_create("mien-frames")
@@ -280,6 +286,7 @@ class _Feed:
             clock=self._clock,
             skew_s=self._beat.skew_s,
             facts=self._facts,
+            pid=self._link.pid if self._link else None,
             fps_in=self._beat.fps if self.state is State.LIVE else 0.0,
             frames=self.mailbox.captured,
             delivered=self.mailbox.taken,

@@ -266,6 +266,7 @@ class _Tally:
             advice=captured.advice or (slow if sent.waiting > 1 else ""),
             clock=str(captured.clock or ""),
             skew_s=captured.skew_s,
+            pid=captured.pid,
             fps_in=captured.fps_in,
             fps_analysed=self._rate(sent.sent),
             frames=self.frames + captured.frames,

@@ -6,23 +6,37 @@ What only the moment knows, such as how long a stage took, is recorded as it hap
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from threading import Thread
+from types import MappingProxyType
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
+import psutil
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from connectors.mailbox import LATE, STOPPED
 from operators.errors import ConfigError
-from operators.records import Alert
+from operators.records import Alert, GapReason
 from operators.records import Status as AlertStatus
 from pipeline.status import CameraStatus, Status
 
-__all__ = ["READINGS", "Metrics", "Reading", "Server"]
+__all__ = ["READINGS", "STAGES", "Metrics", "Reading", "Server"]
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 """Values of the labels, and the value."""
@@ -43,135 +57,160 @@ class Reading:
     samples: Callable[[Status], Samples]
 
 
+STAGES: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys((GapReason.FROZEN.value, GapReason.BLACK.value, LATE, STOPPED, "unowned"), "capture"),
+        GapReason.OVERLOAD.value: "analysis",
+        **dict.fromkeys(("stale", "congested", "unsent", "too_large"), "send"),
+    }
+)
+"""Where frames are dropped, by reason."""
+
 READINGS = (
     Reading(
-        "mien_frames_total",
-        "Pictures picked for analysis.",
+        "mien_camera_up",
+        "1 while the camera is live, 0 while it gives no pictures; told by the process that reads it.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.frames),
+        lambda status: _each(_captured(status), lambda camera: camera.state == "live"),
+    ),
+    Reading(
+        "mien_frames_total",
+        "Pictures picked for analysis; a rate below the configured fps: the camera sends too few.",
+        ("camera",),
+        lambda status: _each(status.cameras, lambda camera: camera.frames),
     ),
     Reading(
         "mien_frames_analysed_total",
-        "Frames that became observations; in `mien capture` those that the brokers have.",
+        "Frames that became observations, or in `mien capture` that the brokers have; a rate below fps: too slow.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.analysed),
+        lambda status: _each(status.cameras, lambda camera: camera.analysed),
     ),
     Reading(
         "mien_frames_dropped_total",
-        "Frames that were not analysed or, in `mien capture`, not sent, by reason.",
-        ("camera", "reason"),
-        lambda status: _split(status, lambda camera: camera.drops),
+        "Frames that were picked and not analysed, by where and why; rules treat that time as unknown.",
+        ("camera", "stage", "reason"),
+        lambda status: _drops(status.cameras),
     ),
     Reading(
         "mien_frames_lost_total",
-        "Frames that never arrived from the camera, or arrived broken.",
+        "Frames that never arrived from the camera, or arrived broken; a steady rate: the network loses packets.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.lost),
+        lambda status: _each(_captured(status), lambda camera: camera.lost),
     ),
     Reading(
-        "mien_records_late_total",
-        "Frames whose time had already passed for the rules.",
+        "mien_frame_age_seconds",
+        "Now minus the time of the newest analysed frame; absent for files, which have no wall clock.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.late),
+        lambda status: _each(status.cameras, lambda camera: camera.age_s),
     ),
     Reading(
         "mien_camera_skew_seconds",
         "The camera's clock minus ours; absent where the camera doesn't tell its time.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.skew_s),
+        lambda status: _each(status.cameras, lambda camera: camera.skew_s),
     ),
     Reading(
         "mien_reconnects_total",
-        "Times the camera had to be opened again, by cause.",
+        "Times the camera had to be opened again, by cause; `mien cameras check` explains each.",
         ("camera", "cause"),
-        lambda status: _split(status, lambda camera: camera.reconnects),
+        lambda status: (((c.camera_id, cause), n) for c in status.cameras for cause, n in c.reconnects.items()),
     ),
     Reading(
-        "mien_camera_up",
-        "1 while the camera is live.",
+        "mien_records_late_total",
+        "Frames that came after their time had passed for the rules, which did not count them: a clock jumps.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.state == "live"),
-    ),
-    Reading(
-        "mien_frame_age_seconds",
-        "Now minus the time of the newest analysed frame; absent for files.",
-        ("camera",),
-        lambda status: _each(status, lambda camera: camera.age_s),
+        lambda status: _each(_captured(status), lambda camera: camera.late),
     ),
     Reading(
         "mien_faces",
         "Faces in the newest analysed frame.",
         ("camera",),
-        lambda status: _each(status, lambda camera: camera.faces),
+        lambda status: _each(status.cameras, lambda camera: camera.faces),
     ),
-    Reading("mien_alerts_firing", "Alerts that fire now.", (), lambda status: [((), status.firing)]),
+    Reading(
+        "mien_capture_resident_memory_bytes",
+        "Memory of the process that reads the camera; pages shared with the main process count in both.",
+        ("camera",),
+        lambda status: _readers(status.cameras, lambda reader: reader.memory_info().rss),
+    ),
+    Reading(
+        "mien_capture_cpu_seconds_total",
+        "CPU time of the process that reads the camera; begins anew with each connection.",
+        ("camera",),
+        lambda status: _readers(status.cameras, lambda reader: sum(reader.cpu_times()[:2])),
+    ),
+    Reading(
+        "mien_alerts_firing",
+        "Alerts that fire now, silenced ones too.",
+        (),
+        lambda status: [((), status.firing)],
+    ),
     Reading(
         "mien_sink_waiting",
-        "Alert transitions in the store that the sink doesn't have yet.",
+        "Alert transitions in the store that the sink doesn't have yet; growth: it is slow or down.",
         ("sink",),
         lambda status: [((sink.name,), sink.waiting) for sink in status.sinks],
     ),
     Reading(
         "mien_sink_up",
-        "0 while the sink's last delivery failed.",
+        "0 while the sink's last delivery failed; what it misses waits in the store.",
         ("sink",),
         lambda status: [((sink.name,), not sink.error) for sink in status.sinks],
     ),
     Reading(
         "mien_store_up",
-        "0 while the store can't be written, and alerts are only held in memory.",
+        "0 while the store can't be written, and alerts are only held in memory; absent where there is no store.",
         (),
-        lambda status: [((), not status.store_error)],
+        lambda status: [((), not status.store_error)] if status.store else (),
     ),
     Reading(
         "mien_rules_info",
-        "Always 1; the version is that of the rules in force.",
+        "Always 1; the version is that of the rules in force, which every alert carries as `config`.",
         ("version",),
-        lambda status: [((status.rules.version,), 1)],
+        lambda status: [((status.rules.version,), 1)] if status.rules.version else (),
     ),
     Reading(
         "mien_rules_up",
         "0 while what the rules file holds now is refused, and older rules go on.",
         (),
-        lambda status: [((), not status.rules.error)],
+        lambda status: [((), not status.rules.error)] if status.rules.version else (),
     ),
     Reading(
-        "mien_rules_reload_total",
-        "Changes of the rules while running, by result.",
+        "mien_rules_reloads_total",
+        "Changes of the rules while running, by result: applied or refused.",
         ("result",),
         lambda status: [(("applied",), status.rules.reloads), (("refused",), status.rules.refused)],
     ),
     Reading(
         "mien_worker_ready",
-        "1 once a role of a worker has its partitions and their state.",
+        "1 once a role of a worker has its partitions, and the rule state in them.",
         ("role",),
         lambda status: [((one.role,), one.ready) for one in status.roles],
     ),
     Reading(
         "mien_worker_partitions",
-        "Partitions that are assigned to a role of a worker.",
+        "Partitions that are assigned to a role of a worker; 0 on a spare one.",
         ("role",),
         lambda status: [((one.role,), one.partitions) for one in status.roles],
     ),
     Reading(
         "mien_worker_records_total",
-        "Records that a role of a worker has worked on.",
+        "Records that a role of a worker has worked on: frames, observations or alerts.",
         ("role",),
         lambda status: [((one.role,), one.done) for one in status.roles],
     ),
     Reading(
         "mien_worker_dead_letters_total",
-        "Records that a role of a worker could not work on.",
+        "Records that a role of a worker could not work on; the topic dead-letters says why.",
         ("role",),
         lambda status: [((one.role,), one.dead) for one in status.roles],
     ),
     Reading(
         "mien_worker_waiting",
-        "Records that wait in the brokers for a role of a worker.",
+        "Records that wait in the brokers for a role of a worker; absent while those don't answer.",
         ("role",),
         lambda status: [((one.role,), one.waiting) for one in status.roles if one.waiting is not None],
     ),
-    Reading("mien_uptime_seconds", "Time since the start.", (), lambda status: [((), status.uptime_s)]),
 )
 """The metrics that are read from the status."""
 
@@ -181,35 +220,43 @@ class Metrics:
 
     def __init__(self, *, provider: str = "cpu", clock: Callable[[], float] = time.time) -> None:
         self.registry = CollectorRegistry()
+        # Prometheus sees when a counter begins; a series for each that says so would double them.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._clock = clock
+        self._begun = ""
         self._readings = _Readings()
         self.registry.register(self._readings)
         self._stages = Histogram(
             "mien_stage_seconds",
-            "Wall time of one call of a stage.",
+            "Wall time of one call of a stage; the largest eats the time between two frames.",
             ["stage"],
             buckets=STAGE_BUCKETS,
             registry=self.registry,
         )
         self._alerts = Counter(
             "mien_alerts_total",
-            "Alert transitions by rule, status and severity.",
+            "Alert transitions; many broken to few firing: the rule's threshold is in the noise.",
             ["rule", "status", "severity"],
             registry=self.registry,
         )
         self._silenced = Counter(
             "mien_alerts_silenced_total",
-            "Alert transitions that were recorded and not sent, by rule and cause.",
+            "Alert transitions that were recorded and not sent: inhibited, muted or grouped.",
             ["rule", "cause"],
             registry=self.registry,
         )
         self._latency = Histogram(
             "mien_alert_latency_seconds",
-            "From the frame that made a rule fire, so beyond its `for`, to the alert in the store.",
+            "From the frame that made a rule fire, so beyond its `for`, to the alert in the store: camera to alert.",
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
-        build = Gauge("mien_build_info", "Always 1.", ["version", "provider"], registry=self.registry)
+        build = Gauge(
+            "mien_build_info",
+            "Always 1, while a process of mien answers.",
+            ["version", "provider"],
+            registry=self.registry,
+        )
         build.labels(version("mien"), provider).set(1)
         ProcessCollector(registry=self.registry)
 
@@ -227,8 +274,17 @@ class Metrics:
             self._latency.observe(max(late, 0.0))
 
     def refresh(self, status: Status) -> None:
-        """Make `status` what the next scrape sees."""
-        self._readings.status = status
+        """Make `status` what the next scrape sees; call it every second or so."""
+        self._readings.refresh(status)
+        self._begin(status)
+
+    def _begin(self, status: Status) -> None:
+        """Count the alerts of new rules from 0: else `increase()` would not see the first one of each."""
+        evaluates = not status.roles or any(one.role == "evaluate" for one in status.roles)
+        if evaluates and status.rules.version != self._begun:
+            self._begun = status.rules.version
+            for rule, transition in product(status.rules.rules, AlertStatus):
+                self._alerts.labels(rule.id, transition, rule.severity)
 
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Server:
         """Answer scrapes until the server is stopped; port 0 takes any free one. Raises ConfigError where it can't."""
@@ -262,13 +318,21 @@ class Server:
 
 
 class _Readings(Collector):
-    """The readings of the latest status."""
+    """The readings of the latest status, and how old that is."""
 
     def __init__(self) -> None:
-        self.status = Status(uptime_s=0.0, cameras=())
+        self._latest = Status(uptime_s=0.0, cameras=()), time.monotonic()
+
+    def refresh(self, status: Status) -> None:
+        self._latest = status, time.monotonic()
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
-        status = self.status
+        status, taken_at = self._latest
+        yield GaugeMetricFamily(
+            "mien_status_age_seconds",
+            "How old what is read from the status is; more than seconds: the process lives and is stuck.",
+            time.monotonic() - taken_at,
+        )
         for reading in READINGS:
             kind = CounterMetricFamily if reading.name.endswith("_total") else GaugeMetricFamily
             family = kind(reading.name, reading.help, labels=reading.labels)
@@ -277,14 +341,27 @@ class _Readings(Collector):
             yield family
 
 
-def _each(status: Status, value: Callable[[CameraStatus], float | None]) -> Samples:
-    for camera in status.cameras:
+def _captured(status: Status) -> Sequence[CameraStatus]:
+    """The cameras, in a process that reads them; roles of a worker only know their frames."""
+    return () if status.roles else status.cameras
+
+
+def _each(cameras: Iterable[CameraStatus], value: Callable[[CameraStatus], float | None]) -> Samples:
+    for camera in cameras:
         number = value(camera)
         if number is not None:
             yield (camera.camera_id,), number
 
 
-def _split(status: Status, values: Callable[[CameraStatus], Mapping[str, int]]) -> Samples:
-    for camera in status.cameras:
-        for name, number in values(camera).items():
-            yield (camera.camera_id, name), number
+def _drops(cameras: Iterable[CameraStatus]) -> Samples:
+    for camera in cameras:
+        for reason, number in camera.drops.items():
+            yield (camera.camera_id, STAGES.get(reason, "capture"), reason), number
+
+
+def _readers(cameras: Iterable[CameraStatus], value: Callable[[psutil.Process], float]) -> Samples:
+    """Facts of the processes that read the cameras, as far as they still run."""
+    for camera in cameras:
+        with suppress(psutil.Error):
+            if camera.pid is not None and (reader := psutil.Process(camera.pid)).ppid() == os.getpid():
+                yield (camera.camera_id,), value(reader)

@@ -114,6 +114,7 @@ class Recorder:
             cause=str(capture.cause or ""),
             advice=capture.advice or UNWELL.get(unwell, ""),
             skew_s=capture.skew_s,
+            pid=capture.pid,
             lost=capture.lost,
             late=late,
             clock=str(capture.clock or ""),

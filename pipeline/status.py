@@ -17,7 +17,8 @@ class CameraStatus:
     counts frames since the start by reason and `advice` is one plain sentence for a person, or empty. `labels`,
     `face_px` (`source_px` of the faces) and `reasons` (why a face can't be read, or empty) go together, face by face;
     `frames`, `analysed`, `lost` (never arrived, or arrived broken) and `late` (came after their time had passed for the
-    rules) count since the start. `skew_s` is the camera's clock minus ours, where it tells its time.
+    rules) count since the start. `skew_s` is the camera's clock minus ours, where it tells its time; `pid` is the
+    process that reads the camera, while there is one.
     """
 
     camera_id: str
@@ -26,6 +27,7 @@ class CameraStatus:
     advice: str = ""
     clock: str = ""
     skew_s: float | None = None
+    pid: int | None = None
     fps_in: float = 0.0
     fps_analysed: float = 0.0
     faces: int = 0

@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from operators.errors import ConfigError
+from operators.errors import Cause, ConfigError
 from operators.records import Alert, Scope, Severity
 from operators.records import Status as AlertStatus
-from pipeline.metrics import Metrics
-from pipeline.status import CameraStatus, RulesStatus, SinkStatus, Status
+from operators.rules import Predicate, Rule
+from pipeline.metrics import READINGS, STAGES, Metrics
+from pipeline.status import CameraStatus, RoleStatus, RulesStatus, SinkStatus, Status
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "metrics.md"
 NOON = 1_763_726_400.0
@@ -28,7 +34,7 @@ STATUS = Status(
             analysed=40,
             faces=2,
             age_s=0.25,
-            drops={"overload": 5, "lost": 1},
+            drops={"overload": 5, "frozen": 1},
             reconnects={"timeout": 2},
         ),
         CameraStatus("gate", "backing off", cause="auth"),
@@ -64,7 +70,8 @@ def alert(status: AlertStatus = AlertStatus.FIRING, *, ts: float = NOON) -> Aler
     [
         ("mien_frames_total", {"camera": "lobby"}, 100),
         ("mien_frames_analysed_total", {"camera": "lobby"}, 40),
-        ("mien_frames_dropped_total", {"camera": "lobby", "reason": "overload"}, 5),
+        ("mien_frames_dropped_total", {"camera": "lobby", "stage": "analysis", "reason": "overload"}, 5),
+        ("mien_frames_dropped_total", {"camera": "lobby", "stage": "capture", "reason": "frozen"}, 1),
         ("mien_reconnects_total", {"camera": "lobby", "cause": "timeout"}, 2),
         ("mien_camera_up", {"camera": "lobby"}, 1),
         ("mien_camera_up", {"camera": "gate"}, 0),
@@ -75,11 +82,10 @@ def alert(status: AlertStatus = AlertStatus.FIRING, *, ts: float = NOON) -> Aler
         ("mien_sink_waiting", {"sink": "hook"}, 4),
         ("mien_sink_up", {"sink": "hook"}, 0),
         ("mien_sink_up", {"sink": "file"}, 1),
-        ("mien_uptime_seconds", {}, 12),
         ("mien_rules_info", {"version": "5f1d0c7be2a9"}, 1),
         ("mien_rules_up", {}, 0),
-        ("mien_rules_reload_total", {"result": "applied"}, 2),
-        ("mien_rules_reload_total", {"result": "refused"}, 1),
+        ("mien_rules_reloads_total", {"result": "applied"}, 2),
+        ("mien_rules_reloads_total", {"result": "refused"}, 1),
     ],
 )
 def test_a_scrape_shows_the_status(name: str, labels: dict[str, str], expected: float | None) -> None:
@@ -87,6 +93,10 @@ def test_a_scrape_shows_the_status(name: str, labels: dict[str, str], expected: 
     metrics.refresh(STATUS)
     metrics.refresh(STATUS)  # a status is read, not added up
     assert value(scrape(metrics), name, **labels) == expected
+
+
+def rule(name: str) -> Rule:
+    return Rule(id=name, when=Predicate(prob="fear", enter=0.6), for_=3.0)
 
 
 def test_what_is_recorded_is_scraped() -> None:
@@ -150,23 +160,43 @@ def test_a_host_of_another_machine_says_what_to_do() -> None:
         Metrics().serve("192.0.2.1")
 
 
-def test_the_page_and_the_metrics_agree() -> None:
+def everything() -> Metrics:
+    """Metrics of one process that shows all there are: a camera that is read, and a role of a worker."""
     metrics = Metrics()
-    metrics.refresh(STATUS)
+    cameras = tuple(replace(camera, pid=None) for camera in STATUS.cameras)
+    metrics.refresh(replace(STATUS, cameras=cameras, store="mien.sqlite"))
     metrics.observe_stage("detect", 0.02)
-    metrics.count_alert(alert())
-    families = list(metrics.registry.collect())
-    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
-    assert set(re.findall(r"^\| `(\w+)`", PAGE.read_text(), re.MULTILINE)) == names
+    metrics.count_alert(replace(alert(), silenced_by="muted:night"))
+    return metrics
+
+
+def labels_of(metrics: Metrics) -> set[str]:
+    return {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
+
+
+def test_the_page_and_the_metrics_agree() -> None:
+    families = {
+        f"{family.name}_total" if family.type == "counter" else family.name: family
+        for family in everything().registry.collect()
+    }
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", PAGE.read_text(), re.MULTILINE)
+    assert [name for name, _ in rows if name not in families] == []
+    assert set(families) == {name for name, _ in rows}
+    told = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows}
+    for reading in READINGS:
+        assert told[reading.name] == set(reading.labels), reading.name
+    for name, family in families.items():
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == told[name], name
+
+
+def test_every_metric_says_what_it_is_in_a_sentence() -> None:
+    for family in everything().registry.collect():
+        assert family.documentation.endswith("."), family.name
 
 
 def test_no_label_names_a_face() -> None:
-    metrics = Metrics()
-    metrics.refresh(STATUS)
-    metrics.observe_stage("detect", 0.02)
-    metrics.count_alert(alert())
-    labels = {label for family in metrics.registry.collect() for sample in family.samples for label in sample.labels}
-    assert labels == {
+    assert labels_of(everything()) == {
         "camera",
         "reason",
         "cause",
@@ -180,3 +210,98 @@ def test_no_label_names_a_face() -> None:
         "result",
         "provider",
     }
+
+
+def test_16_cameras_and_20_rules_are_fewer_than_1000_series() -> None:
+    """At the worst: every camera has had every reason to drop and every cause to reconnect, every rule was silenced."""
+    rules = tuple(rule(f"rule-{number}") for number in range(20))
+    cameras = tuple(
+        CameraStatus(
+            f"hall-{number}",
+            "live",
+            skew_s=0.1,
+            pid=None,
+            age_s=0.2,
+            drops=dict.fromkeys(STAGES, 1),
+            reconnects={cause.value: 1 for cause in Cause},
+        )
+        for number in range(16)
+    )
+    metrics = Metrics()
+    metrics.refresh(replace(STATUS, cameras=cameras, store="s", rules=RulesStatus("5f1d0c7be2a9", rules)))
+    for one, cause in product(rules, ("inhibited", "muted", "grouped")):
+        metrics.count_alert(replace(alert(), rule=one.id, silenced_by=f"{cause}:x"))
+    for stage in ("motion", "detect", "track", "crop", "enhance", "classify", "conclude", "rules", "journal"):
+        metrics.observe_stage(stage, 0.01)
+    series = len(scrape(metrics)) + 2 * len(cameras)  # memory and CPU time of their processes, which there are not here
+    assert 500 < series < 1000
+
+
+def test_rules_count_their_alerts_from_0() -> None:
+    """Else `increase()` would not see the first alert of each."""
+    metrics = Metrics()
+    metrics.refresh(replace(STATUS, rules=RulesStatus("5f1d0c7be2a9", (rule("fear"),))))
+    assert value(scrape(metrics), "mien_alerts_total", rule="fear", status="firing", severity="warning") == 0
+    metrics.count_alert(alert())
+    metrics.refresh(replace(STATUS, rules=RulesStatus("another", (rule("fear"),))))
+    assert value(scrape(metrics), "mien_alerts_total", rule="fear", status="firing", severity="warning") == 1
+
+
+@pytest.mark.parametrize(("role", "told"), [("analyze", None), ("evaluate", 0)])
+def test_only_who_evaluates_rules_counts_alerts(role: str, told: float | None) -> None:
+    metrics = Metrics()
+    rules = RulesStatus("5f1d0c7be2a9", (rule("fear"),))
+    metrics.refresh(Status(1.0, (), rules=rules, roles=(RoleStatus(role, ready=True, partitions=1),)))
+    assert value(scrape(metrics), "mien_alerts_total", rule="fear", status="firing", severity="warning") == told
+
+
+def test_a_worker_that_only_has_the_frames_does_not_say_that_the_camera_is_up() -> None:
+    metrics = Metrics()
+    metrics.refresh(replace(STATUS, roles=(RoleStatus("analyze", ready=True, partitions=1),)))
+    found = scrape(metrics)
+    assert value(found, "mien_camera_up", camera="lobby") is None
+    assert value(found, "mien_frames_total", camera="lobby") == 100
+    assert value(found, "mien_frame_age_seconds", camera="lobby") == 0.25
+
+
+def test_what_a_process_does_not_have_is_not_told() -> None:
+    metrics = Metrics()
+    metrics.refresh(Status(1.0, ()))
+    names = {name for name, _ in scrape(metrics)}
+    assert names.isdisjoint({"mien_store_up", "mien_rules_up", "mien_rules_info"})
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "sum(range(3_000_000)); input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_each_process_that_reads_a_camera_tells_its_memory_and_time(child: subprocess.Popen[bytes]) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    pids = {"lobby": child.pid, "gate": gone.pid, "quay": os.getppid(), "hall": None}
+    metrics = Metrics()
+    metrics.refresh(Status(1.0, tuple(CameraStatus(name, "live", pid=pid) for name, pid in pids.items())))
+    found = scrape(metrics)
+    told = {dict(labels)["camera"] for name, labels in found if name == "mien_capture_resident_memory_bytes"}
+    assert told == {"lobby"}, "neither one that is gone, nor a process that is no child"
+    assert (value(found, "mien_capture_resident_memory_bytes", camera="lobby") or 0) > 1e6
+    while not value(scrape(metrics), "mien_capture_cpu_seconds_total", camera="lobby"):
+        time.sleep(0.05)
+
+
+def test_a_status_that_is_not_refreshed_grows_old() -> None:
+    metrics = Metrics()
+    metrics.refresh(STATUS)
+    first = value(scrape(metrics), "mien_status_age_seconds")
+    second = value(scrape(metrics), "mien_status_age_seconds")
+    metrics.refresh(STATUS)
+    third = value(scrape(metrics), "mien_status_age_seconds")
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert 0 < first < second
+    assert third < second

@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 from connectors import kafka_producer
 from operators.records import GapReason
 from pipeline.capture import UNOWNED
-from pipeline.metrics import READINGS, Metrics
+from pipeline.metrics import READINGS, STAGES, Metrics
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-PAGES = [PAGE, ROOT / "docs" / "deploy.md", ROOT / "helm" / "mien" / "README.md"]
+PAGES = [PAGE, ROOT / "docs" / "metrics.md", ROOT / "docs" / "deploy.md", ROOT / "helm" / "mien" / "README.md"]
 ALARMS: list[dict[str, Any]] = [
     rule for group in YAML(typ="safe").load(ROOT / "helm" / "mien" / "alerts.yaml")["groups"] for rule in group["rules"]
 ]
@@ -44,6 +44,9 @@ def test_an_alarm_reads_metrics_that_there_are_and_says_where_it_is_explained(al
     asked = set(re.findall(r"\bmien_\w+", alarm["expr"]))
     assert asked
     assert asked <= known_metrics()
+    assert re.fullmatch(r"\d+[sm]", alarm["for"])
+    assert alarm["labels"]["severity"] in {"warning", "critical"}
+    assert alarm["annotations"]["summary"]
     page, _, anchor = alarm["annotations"]["runbook"].partition("#")
     assert ROOT / page == PAGE
     assert anchor == alarm["alert"].lower()
@@ -61,6 +64,7 @@ def test_every_reason_of_a_drop_is_explained() -> None:
     }
     producer = {getattr(kafka_producer, name) for name in ("STALE", "CONGESTED", "UNSENT", "TOO_LARGE", "STOPPED")}
     assert rows == producer | {GapReason.OVERLOAD, GapReason.FROZEN, GapReason.BLACK, "late", UNOWNED}
+    assert rows == set(STAGES), "each has its stage among the metrics"
 
 
 def test_the_log_lines_are_those_of_the_program() -> None:
