@@ -12,7 +12,10 @@ from pydantic import SecretStr
 
 from operators.units import Seconds
 
-__all__ = ["ElasticSettings"]
+__all__ = ["SINK", "ElasticSettings"]
+
+SINK = "elasticsearch"
+"""What the sink is called that this section makes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

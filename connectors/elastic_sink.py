@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.elastic import Elastic
 from connectors.elastic_documents import alert_entries
-from connectors.elastic_settings import ElasticSettings
+from connectors.elastic_settings import SINK, ElasticSettings
 from operators.errors import SinkError
 from operators.records import Alert, Status
 
@@ -20,7 +20,7 @@ __all__ = ["ElasticSink"]
 class ElasticSink:
     """Writes each batch as one bulk request. The same alerts twice give the same documents."""
 
-    name = "elasticsearch"
+    name = SINK
     statuses = tuple(Status)
     silenced = True
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from connectors.elastic_settings import SINK
 from operators.records import Scope
 from operators.rules import EXPRESSIONS, Group, Limits, Mute, Routing, Rule, Schedule
 from operators.rules.predicate import VALUES
@@ -52,12 +53,20 @@ class RuleSections(Protocol):
         """Bounds of memory."""
 
 
-def check(*, purpose: str, cameras: Mapping[str, Camera], sinks: Iterable[str]) -> Iterator[Complaint]:
-    """Every mistake that only shows when sections are seen together, but for the rules; `sinks` are their names."""
+def check(
+    *, purpose: str, cameras: Mapping[str, Camera], sinks: Sequence[str], elastic: bool = False
+) -> Iterator[Complaint]:
+    """Every mistake that only shows when sections are seen together, but for the rules.
+
+    `sinks` are the names of the listed ones; `elastic` says whether Elasticsearch is one more.
+    """
     if not purpose.strip():
         yield Complaint(("purpose",), f"empty; {PURPOSE}")
     yield from _cameras(cameras)
     yield from _twice(("sinks",), "name", sinks)
+    if elastic and SINK in sinks:
+        text = f'"{SINK}" is what the section {SINK} calls its own sink; give this one another name'
+        yield Complaint(("sinks", sinks.index(SINK), "name"), text)
 
 
 def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) -> Iterator[Complaint]:

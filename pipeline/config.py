@@ -380,7 +380,8 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     if source.alone:
         return settings, list(check_rules(settings, None))
     sinks = [sink.name for sink in settings.sinks]
-    found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks))
+    elastic = settings.elasticsearch is not None
+    found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))
     return settings, [*found, *check_rules(settings, settings.cameras)]
 
 
