@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,12 +27,12 @@ from operators.errors import DecodeError, SinkError
 from operators.records import Alert, Status
 from operators.units import Seconds
 
-__all__ = ["DeadLetter", "Pruned", "Store", "StoreSettings"]
+__all__ = ["DeadLetter", "Pruned", "Store", "StoreSettings", "readable", "translated"]
 
 _log = logging.getLogger(__name__)
 
 _APPLICATION_ID = 0x6D69656E  # "mien" in the file's header, so that another program's database is never touched
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS alerts (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -54,7 +54,37 @@ CREATE TABLE IF NOT EXISTS dead_letters (
   PRIMARY KEY (sink, transition_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS alerts_recorded_at ON alerts (recorded_at);
+CREATE TABLE IF NOT EXISTS episodes (
+  first INTEGER PRIMARY KEY,
+  alert_id TEXT NOT NULL UNIQUE,
+  last INTEGER NOT NULL,
+  rule TEXT NOT NULL,
+  camera_id TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  status TEXT NOT NULL,
+  started REAL NOT NULL,
+  ended REAL,
+  acknowledged_at REAL,
+  note TEXT NOT NULL DEFAULT ''
+) STRICT;
 """
+"""`episodes` has one row per alert, for whoever pages through them: where its first and its latest transition are, and
+what people said to it. All else in it can be made anew from `alerts`."""
+_FILL_EPISODES = """
+INSERT INTO episodes (first, alert_id, last, rule, camera_id, severity, status, started, ended)
+SELECT known.first, known.alert_id, known.last, newest.body ->> 'rule', newest.body ->> 'camera_id',
+  newest.body ->> 'severity', newest.status, oldest.body ->> 'ts',
+  iif(newest.status IN ('resolved', 'broken'), newest.body ->> 'ts', NULL)
+FROM (
+  SELECT alert_id, min(position) AS first, max(position) AS last FROM alerts
+  WHERE json_valid(body) AND body ->> 'rule' || body ->> 'camera_id' || body ->> 'severity' || body ->> 'ts' NOT NULL
+  GROUP BY alert_id
+) AS known
+JOIN alerts AS oldest ON oldest.position = known.first
+JOIN alerts AS newest ON newest.position = known.last
+ORDER BY known.first
+"""
+_ENDED = (Status.RESOLVED, Status.BROKEN)
 _SENT = "coalesce(body ->> 'silenced_by', '') = ''"
 """Not silenced; transitions from before there was silence say nothing about it."""
 _PRUNE_EVERY_S = 3600.0
@@ -179,7 +209,7 @@ class Store:
         rows = self._rows(
             "SELECT position, body FROM alerts WHERE position > ? ORDER BY position LIMIT ?", (cursor, limit)
         )
-        found = list(_readable(rows))
+        found = list(readable(rows))
         # A whole batch of unreadable rows must not look like the end of the journal.
         return found if found or not rows else self.after(rows[-1][0], limit)
 
@@ -222,7 +252,7 @@ class Store:
         """Return the last transition of every alert that fires now, oldest first."""
         return [
             alert
-            for _, alert in _readable(
+            for _, alert in readable(
                 self._rows("SELECT position, body FROM firing JOIN alerts USING (position) ORDER BY position")
             )
         ]
@@ -230,7 +260,15 @@ class Store:
     def latest(self, count: int) -> list[Alert]:
         """Return the last `count` transitions, newest last."""
         rows = self._rows("SELECT position, body FROM alerts ORDER BY position DESC LIMIT ?", (count,))
-        return [alert for _, alert in _readable(reversed(rows))]
+        return [alert for _, alert in readable(reversed(rows))]
+
+    def acknowledge(self, alert_id: str, note: str = "") -> bool:
+        """Note that a person has seen an alert, and what they said; return whether there is such an alert."""
+        return self._said(alert_id, self._clock(), note)
+
+    def unacknowledge(self, alert_id: str) -> bool:
+        """Take that back; return whether there is such an alert."""
+        return self._said(alert_id, None, "")
 
     def history(self, prefix: str) -> list[Alert]:
         """Return the transitions of all alerts whose id begins with `prefix`, oldest first."""
@@ -239,7 +277,7 @@ class Store:
             "SELECT position, body FROM alerts WHERE transition_id >= ? AND transition_id < ? ORDER BY position",
             (prefix, prefix + "g"),
         )
-        return [alert for _, alert in _readable(rows)]
+        return [alert for _, alert in readable(rows)]
 
     def bury(self, sink: str, position: int, *, alerts: Iterable[Alert], reason: str) -> None:
         """Keep what `sink` refused as dead letters and advance it to `position`, in one transaction."""
@@ -266,6 +304,7 @@ class Store:
                 pruned += _prune(connection, statuses, received, keep_after=now - retention_s, retention_s=retention_s)
             oldest = now - self._retentions[NOTIFIED]
             connection.execute("DELETE FROM dead_letters WHERE recorded_at < ?", (oldest,))
+            connection.execute("DELETE FROM episodes WHERE last NOT IN (SELECT position FROM alerts)")
             self._waiting.clear()
         if pruned.undelivered:
             _log.error("retention dropped alerts that a sink never received count=%d", pruned.undelivered)
@@ -298,6 +337,17 @@ class Store:
             )
         else:
             self._check()
+            if version < _SCHEMA_VERSION:
+                self._migrate(version)
+
+    def _migrate(self, version: int) -> None:
+        """Bring a file of an older mien up to date, wholly or not at all."""
+        with self._transaction() as connection:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(_FILL_EPISODES)
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        _log.info("store is brought up to date path=%s schema=%d->%d", self._path, version, _SCHEMA_VERSION)
 
     def _create(self) -> None:
         with self._transaction() as connection:
@@ -320,6 +370,13 @@ class Store:
         ).fetchone()
         return int(count)
 
+    def _said(self, alert_id: str, at: float | None, note: str) -> bool:
+        with self._transaction() as connection:
+            changed = connection.execute(
+                "UPDATE episodes SET acknowledged_at = ?, note = ? WHERE alert_id = ?", (at, note, alert_id)
+            )
+            return changed.rowcount > 0
+
     def _rows(self, query: str, parameters: Sequence[object] = ()) -> list[Any]:
         with self._lock, self._translated():
             return self._connection.execute(query, parameters).fetchall()
@@ -335,16 +392,29 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn SQLite's errors into SinkError with advice."""
+    def _translated(self) -> AbstractContextManager[None]:
+        return translated(self._path)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors about the store at `path` into SinkError with advice."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Extended codes (SQLITE_IOERR_WRITE) share the advice of their family.
+        code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        advice = _ADVICE.get(code, str(error))
+        raise SinkError(f"store {path}: {advice}", retryable=code in _RETRYABLE) from error
+
+
+def readable(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Alert]]:
+    """Decode rows; one that can't be read (written by hand, or by a newer version) is said and passed over."""
+    for position, body in rows:
         try:
-            yield
-        except sqlite3.Error as error:
-            # Extended codes (SQLITE_IOERR_WRITE) share the advice of their family.
-            code = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-            advice = _ADVICE.get(code, str(error))
-            raise SinkError(f"store {self._path}: {advice}", retryable=code in _RETRYABLE) from error
+            yield position, decode(body, Alert)
+        except DecodeError as error:
+            _log.error("alert in the store can't be read position=%d error=%s", position, error)
 
 
 def _insert(connection: sqlite3.Connection, alert: Alert, *, now: float) -> int:
@@ -355,6 +425,13 @@ def _insert(connection: sqlite3.Connection, alert: Alert, *, now: float) -> int:
     )
     if not cursor.rowcount:
         return 0
+    ended = alert.ts if alert.status in _ENDED else None
+    connection.execute(
+        """INSERT INTO episodes (first, alert_id, last, rule, camera_id, severity, status, started, ended)
+        VALUES (?1, ?2, ?1, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (alert_id) DO UPDATE
+        SET last = excluded.last, severity = excluded.severity, status = excluded.status, ended = excluded.ended""",
+        (cursor.lastrowid, alert.alert_id, alert.rule, alert.camera_id, alert.severity, alert.status, alert.ts, ended),
+    )
     if alert.status is Status.FIRING:
         connection.execute("INSERT OR REPLACE INTO firing VALUES (?, ?)", (alert.alert_id, cursor.lastrowid))
     else:
@@ -384,15 +461,6 @@ def _advance(connection: sqlite3.Connection, sink: str, position: int) -> None:
         ON CONFLICT (sink) DO UPDATE SET position = max(position, excluded.position)""",
         (sink, position),
     )
-
-
-def _readable(rows: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Alert]]:
-    """Decode rows; one that can't be read (written by hand, or by a newer version) is said and passed over."""
-    for position, body in rows:
-        try:
-            yield position, decode(body, Alert)
-        except DecodeError as error:
-            _log.error("alert in the store can't be read position=%d error=%s", position, error)
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -37,7 +37,7 @@ from pipeline.checks import check, check_rules
 from pipeline.complaints import Complaint, Finding, complaints, hide
 from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
 from pipeline.schema import is_duration, is_secret, tidy, walk
-from pipeline.sections import Analysis, Camera, Metrics, Models, Worker
+from pipeline.sections import Analysis, Camera, Console, Metrics, Models, Worker
 from pipeline.sources import RULES_FILE, Source, is_configuration, read_configuration, read_rules
 from pipeline.yaml_source import lookup, put, read_yaml
 
@@ -45,6 +45,7 @@ __all__ = [
     "READS",
     "Analysis",
     "Camera",
+    "Console",
     "Metrics",
     "Models",
     "Settings",
@@ -126,6 +127,8 @@ class Settings(BaseSettings):
     """The file that remembers alerts."""
     sinks: tuple[SinkSettings, ...] = ()
     """Where alerts go, besides the store."""
+    console: Console = Console()
+    """The web console of `mien run`."""
     metrics: Metrics | None = None
     """Where Prometheus can read the metrics; off when absent."""
     kafka: KafkaSettings | None = None

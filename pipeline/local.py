@@ -20,7 +20,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import cv2
 
@@ -30,7 +29,7 @@ from connectors.store import Store
 from operators.analyze import CameraState
 from operators.records import Alert, Clock, Frame, Gap, Observation
 from operators.rules import RuleEvaluator
-from pipeline.build import build_analyzer, build_evaluator, build_sinks, build_telemetry
+from pipeline.build import build_analyzer, build_console, build_evaluator, build_sinks, build_telemetry
 from pipeline.config import Settings
 from pipeline.delivery import Delivery
 from pipeline.evaluation import Evaluation, Record
@@ -40,9 +39,6 @@ from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.sections import Camera
 from pipeline.status import CameraStatus, RulesStatus, Status
 from pipeline.view import View, restore_terminal
-
-if TYPE_CHECKING:
-    from pipeline.telemetry import Telemetry
 
 __all__ = ["LocalPipeline", "Tape", "in_order", "run"]
 
@@ -65,7 +61,8 @@ class LocalPipeline:
     """The running parts of one machine: `with LocalPipeline(settings) as pipeline: pipeline.status()`.
 
     `tape` gets everything that the rules get, just after them, with its pictures. With `config`, the file that the
-    settings are from, rules that change there are applied while it runs.
+    settings are from, rules that change there are applied while it runs. `analyzer`, `store` and `evaluation` are its
+    own: may be looked at from any thread.
     """
 
     def __init__(
@@ -85,13 +82,13 @@ class LocalPipeline:
         cv2.setNumThreads(1)  # cores take whole frames; waking a pool for a crop of 40 pixels costs more than it saves
         with ExitStack() as parts:
             self._workers = parts.enter_context(ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect"))
-            self._analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
-            self._store = Store(settings.store)
-            parts.callback(self._store.close)
-            self._store.claim()
-            self._delivery = Delivery(self._store, build_sinks(settings))
+            self.analyzer = build_analyzer(settings, stage=self.recorder.stage, each=self._workers.map)
+            self.store = Store(settings.store)
+            parts.callback(self.store.close)
+            self.store.claim()
+            self._delivery = Delivery(self.store, build_sinks(settings))
             evaluator = build_evaluator(settings)
-            self._evaluation = Evaluation(evaluator, self._store.states())
+            self.evaluation = Evaluation(evaluator, self.store.states())
             self._lanes = [Captures(cameras) for cameras in _lanes(settings.active_cameras)]
             self._parts = parts.pop_all()
         self._rules = threading.Lock()
@@ -107,7 +104,7 @@ class LocalPipeline:
 
     def __enter__(self) -> LocalPipeline:
         self._delivery.start()
-        self._commit(self._evaluation.abandoned(self._store.firing()))
+        self._commit(self.evaluation.abandoned(self.store.firing()))
         for lane in self._lanes:
             lane.start()
             self._loops.append(self._analysis.submit(self._analyse, lane))
@@ -146,7 +143,7 @@ class LocalPipeline:
             uptime_s=time.monotonic() - self._started,
             cameras=tuple(self._camera_status()),
             alerts=tuple(sorted((*self._notified, *self._waited), key=lambda alert: (alert.ts, alert.seq))),
-            firing=self._evaluation.firing(),
+            firing=self.evaluation.firing(),
             sinks=self._delivery.status(),
             store=str(self._settings.store.path),
             store_error=self._delivery.error,
@@ -160,11 +157,11 @@ class LocalPipeline:
 
     def _analyse(self, lane: Captures) -> None:
         with self._rules:  # what a run with other rules or cameras left behind ends
-            self._commit(self._evaluation.reload(self._evaluation.evaluator))
+            self._commit(self.evaluation.reload(self.evaluation.evaluator))
         states: Mapping[str, CameraState] = {}
         while not (self._stopping.is_set() or lane.finished):
             items = lane.take(len(self._settings.cameras), POLL_S)
-            states, observations = self._analyzer.step(states, [item for item in items if isinstance(item, Frame)])
+            states, observations = self.analyzer.step(states, [item for item in items if isinstance(item, Frame)])
             with self._rules:
                 self._conclude(items, observations)
 
@@ -179,13 +176,13 @@ class LocalPipeline:
             if evaluator is None:
                 continue
             with self._rules:
-                self._commit(self._evaluation.reload(evaluator))
+                self._commit(self.evaluation.reload(evaluator))
             self._in_force = replace(_in_force(evaluator), reloads=self._in_force.reloads + 1)
             log.info("rules are applied version=%s rules=%d", self._in_force.version, len(self._in_force.rules))
 
     def _conclude(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
         with self.recorder.stage("rules"):
-            alerts = self._evaluation.feed(in_order(items, observations))
+            alerts = self.evaluation.feed(in_order(items, observations))
         for observation in observations:
             self.recorder.decided(observation, _age(observation))
         self._commit(alerts)
@@ -200,14 +197,14 @@ class LocalPipeline:
         if alerts or now - self._saved_at >= SAVE_EVERY_S:
             self._saved_at = now
             with self.recorder.stage("journal"):
-                self._delivery.accept(alerts, self._evaluation.changed())
+                self._delivery.accept(alerts, self.evaluation.changed())
         for alert in alerts:
             self.recorder.alerted(alert)
 
     def _save(self) -> None:
         """Save the last rule state; not after an error, where it may be ahead of the alerts that went with it."""
         if self._loops and all(loop.exception() is None for loop in self._loops):
-            self._delivery.accept((), self._evaluation.changed())
+            self._delivery.accept((), self.evaluation.changed())
 
     def _rules_status(self) -> RulesStatus:
         watch = self._watch
@@ -216,7 +213,7 @@ class LocalPipeline:
     def _camera_status(self) -> Iterator[CameraStatus]:
         captured = {camera_id: capture for lane in self._lanes for camera_id, capture in lane.status().items()}
         for camera_id in self._settings.active_cameras:  # in the order of the configuration
-            yield self.recorder.camera_status(camera_id, captured[camera_id], late=self._evaluation.late(camera_id))
+            yield self.recorder.camera_status(camera_id, captured[camera_id], late=self.evaluation.late(camera_id))
 
 
 def _in_force(evaluator: RuleEvaluator) -> RulesStatus:
@@ -240,15 +237,21 @@ def _age(observation: Observation) -> float | None:
     return None if observation.clock is Clock.MEDIA else time.time() - observation.ts
 
 
-def _rolled_up(telemetry: Telemetry, tape: Tape | None) -> Tape:
-    """A tape that rolls up what the rules get, before it goes on."""
+def _records_for(observe: Callable[[Iterator[Record]], None]) -> Tape:
+    """A tape that hands on what the rules get."""
+    return lambda items, observations: observe(in_order(items, observations))
 
-    def both(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
-        telemetry.observe(in_order(items, observations))
-        if tape is not None:
+
+def _all(tapes: Sequence[Tape]) -> Tape | None:
+    """One tape for what several want to have."""
+    if not tapes:
+        return None
+
+    def each(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        for tape in tapes:
             tape(items, observations)
 
-    return both
+    return each
 
 
 def _cut_off() -> None:
@@ -278,11 +281,17 @@ def run(
         stack.enter_context(_signals(stop, hang_up=None if config is None else hang_up))
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
-        view = stack.enter_context(View(settings, plain=plain))
+        console = build_console(settings, metrics=metrics)
+        view = stack.enter_context(View(settings, plain=plain, address="" if console is None else console.url))
+        tapes = [] if tape is None else [tape]
         telemetry = build_telemetry(settings, role="run")
         if telemetry is not None:
-            tape = _rolled_up(stack.enter_context(telemetry), tape)
-        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=tape, config=config))
+            tapes.append(_records_for(stack.enter_context(telemetry).observe))
+        if console is not None:
+            tapes.append(console.tape)
+        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=_all(tapes), config=config))
+        if console is not None:
+            stack.enter_context(console.over(pipeline))
         stack.callback(cut_off.start)
         ends_at = None if seconds is None else time.monotonic() + seconds
         while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
@@ -292,6 +301,8 @@ def run(
             status = pipeline.status()
             metrics.refresh(status)
             view.update(status)
+            if console is not None:
+                console.update(status)
             if telemetry is not None:
                 telemetry.report(status, pipeline.recorder)
     return pipeline.status()

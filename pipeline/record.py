@@ -26,12 +26,13 @@ from operators.records import Frame, Gap, Observation
 from operators.units import Seconds
 from pipeline.config import Settings, show
 from pipeline.local import Tape, in_order, run
+from pipeline.sections import Console
 
 __all__ = ["Job", "Outcome", "best_effort", "head_of", "record", "taping"]
 
 log = logging.getLogger(__name__)
 
-_NOT_RECORDED = ("sinks", "store", "metrics")
+_NOT_RECORDED = ("sinks", "store", "metrics", "console")
 """Sections that say where alerts go: nothing of the recording depends on them, and they hold addresses and secrets."""
 
 
@@ -61,7 +62,13 @@ def record(settings: Settings, job: Job, *, seconds: float | None = None, plain:
     Raises SinkError where the recording can't be written.
     """
     with TemporaryDirectory(prefix="mien-record-") as folder, taping(settings, job) as (tape, outcome):
-        silent = {"rules": (), "sinks": (), "metrics": None, "store": StoreSettings(path=Path(folder) / "store.sqlite")}
+        silent = {
+            "rules": (),
+            "sinks": (),
+            "metrics": None,
+            "console": Console(enabled=False),
+            "store": StoreSettings(path=Path(folder) / "store.sqlite"),
+        }
         run(settings.model_copy(update=silent), seconds=seconds, plain=plain, tape=tape)
     return outcome
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
+
+from pydantic import SecretStr
 
 from connectors.camera import StreamSettings
 from operators.enhance import EnhanceGate
@@ -16,7 +19,19 @@ from operators.track import Tracker
 from operators.units import Seconds
 from operators.zones import Zone
 
-__all__ = ["Analysis", "Camera", "DetectorModel", "EnhancerModel", "ExpressionModel", "Metrics", "Models", "Worker"]
+__all__ = [
+    "Analysis",
+    "Camera",
+    "Console",
+    "DetectorModel",
+    "EnhancerModel",
+    "ExpressionModel",
+    "Metrics",
+    "Models",
+    "Worker",
+]
+
+_SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +154,48 @@ class Worker:
         """Refuse ports that don't exist."""
         if not 0 <= self.port <= 65535:
             raise ValueError(f"expected port from 0 to 65535, got {self.port}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Console:
+    """The web console of `mien run` and its HTTP API."""
+
+    enabled: bool = True
+    """false serves nothing."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 for every interface. Any but this machine's own (loopback) needs a token."""
+    port: int | None = None
+    """TCP port, 0 for any free one. Default: 8420, or where that is taken any free one."""
+    token: SecretStr | None = None
+    """What people and programs must show: 16 characters or more, such as `openssl rand -hex 32` prints."""
+    names: tuple[str, ...] = ()
+    """More host names that people reach it by, such as mien.example.org in front of a proxy."""
+    live: Literal["outlines", "blurred", "full", "off"] = "outlines"
+    """What the live view shows. `outlines`: outlines of faces over a picture too coarse to read any face in; `blurred`:
+    the picture with the faces that were found made unreadable, not those that were missed; `full`: all of it."""
+    recordings: Path | None = None
+    """Folder with recordings that the console offers for replay."""
+    history: Seconds = 6 * 3600.0
+    """How much of the cameras' time lines is kept in memory."""
+
+    def __post_init__(self) -> None:
+        """Refuse ports that don't exist, and what would let strangers in."""
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise ValueError(f"expected port from 0 to 65535, got {self.port}")
+        if not 60 <= self.history <= 7 * 86400:
+            raise ValueError(f"expected a history from 1m to 7d, got {self.history:g} s")
+        token = None if self.token is None else self.token.get_secret_value()
+        if token is None and not self.local:
+            raise ValueError(f"expected a token, as {self.host} can be reached from other machines: set token")
+        if token is not None and not (token.isascii() and token.isprintable() and len(token) >= _SHORTEST_TOKEN):
+            raise ValueError(f"expected a token of {_SHORTEST_TOKEN} or more printable ASCII characters")
+
+    @property
+    def local(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False

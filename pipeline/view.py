@@ -60,16 +60,18 @@ class View:
     """Shows a running pipeline: `with View(settings) as view: view.update(status)`.
 
     Takes over the terminal, or writes plain lines without control characters where `console` (standard output, unless
-    that is taken) is none or `plain` is set.
+    that is taken) is none or `plain` is set. `address` is where a browser shows more, if anywhere.
     """
 
-    def __init__(self, settings: Settings, *, plain: bool = False, console: Console | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, plain: bool = False, console: Console | None = None, address: str = ""
+    ) -> None:
         console = console or Console(stderr=stdout_is_taken(settings))
         self._show: _Shows
         if plain or not console.is_terminal:
-            self._show = _Lines(console, settings.purpose)
+            self._show = _Lines(console, settings.purpose, address)
         else:
-            self._show = _Screen(console, settings.purpose)
+            self._show = _Screen(console, settings.purpose, address)
 
     def __enter__(self) -> View:
         self._show.start()
@@ -94,8 +96,8 @@ class _Shows(Protocol):
 class _Screen:
     """The whole terminal, given back as it was at the end."""
 
-    def __init__(self, console: Console, purpose: str) -> None:
-        self._console, self._purpose = console, purpose
+    def __init__(self, console: Console, purpose: str, address: str) -> None:
+        self._console, self._purpose, self._address = console, purpose, address
         self._live = Live(console=console, screen=True, auto_refresh=False)
 
     def start(self) -> None:
@@ -105,15 +107,15 @@ class _Screen:
         self._live.stop()
 
     def update(self, status: Status) -> None:
-        picture = screen(status, purpose=self._purpose, height=self._console.height)
+        picture = screen(status, purpose=self._purpose, height=self._console.height, address=self._address)
         self._live.update(picture, refresh=True)
 
 
 class _Lines:
     """One line per change at once, one per camera now and then. Times are those of the pipeline's start."""
 
-    def __init__(self, console: Console, purpose: str) -> None:
-        self._console, self._purpose = console, purpose
+    def __init__(self, console: Console, purpose: str, address: str) -> None:
+        self._console, self._purpose, self._address = console, purpose, address
         self._states: dict[str, tuple[str, str, str]] = {}
         self._alerts: frozenset[str] = frozenset()
         self._rules: RulesStatus | None = None
@@ -121,6 +123,8 @@ class _Lines:
 
     def start(self) -> None:
         self._write(self._purpose)
+        if self._address:
+            self._write(f"console at {self._address}")
 
     def stop(self) -> None:
         pass
@@ -147,7 +151,7 @@ class _Lines:
         self._console.print(_clean(line), markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
-def screen(status: Status, *, purpose: str, height: int = 24) -> RenderableType:
+def screen(status: Status, *, purpose: str, height: int = 24, address: str = "") -> RenderableType:
     """The terminal's picture of `status` in at most `height` lines; what doesn't fit is said to be left out."""
     room = height - FIXED_LINES
     cameras = status.cameras if len(status.cameras) <= room - 2 else status.cameras[: max(room - 3, 1)]
@@ -166,7 +170,7 @@ def screen(status: Status, *, purpose: str, height: int = 24) -> RenderableType:
         _line(f"alerts, newest first ({status.firing} firing)", "bold"),
         _alert_table(alerts),
         *space,
-        _footer(status),
+        _footer(status, address),
     )
 
 
@@ -262,8 +266,9 @@ def _alert_table(alerts: Iterable[Alert]) -> RenderableType:
     return table if table.row_count else _line("none yet", "dim")
 
 
-def _footer(status: Status) -> Text:
-    return _line(f"up {_span(status.uptime_s)}   store {status.store or 'none'}   Ctrl-C ends", "dim")
+def _footer(status: Status, address: str) -> Text:
+    console = f"console {address}   " if address else ""
+    return _line(f"up {_span(status.uptime_s)}   {console}store {status.store or 'none'}   Ctrl-C ends", "dim")
 
 
 def _trouble(camera: CameraStatus) -> str:

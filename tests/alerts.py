@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,6 +39,43 @@ def resolved(firing: Alert) -> Alert:
     """The end of an alert, five seconds later."""
     later = firing.ts + 5
     return replace(firing, seq=firing.seq + 1, status=Status.RESOLVED, reason="condition", ts=later, ends_at=later)
+
+
+def made_up(
+    count: int, *, cameras: Sequence[str], rules: Mapping[str, Severity], until: float, every_s: float = 30.0
+) -> Iterator[Alert]:
+    """The transitions of so many alerts, one every `every_s` up to `until`; the last two per camera still go on.
+
+    Every seventh breaks before it fires, every ninth is silenced. The same arguments give the same alerts.
+    """
+    names = tuple(rules)
+    for number in range(count):
+        rule, camera = names[number % len(names)], cameras[(number * 7 + number // 5) % len(cameras)]
+        began = until - (count - number) * every_s
+        pending = replace(
+            FEAR,
+            alert_id=f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}",
+            seq=0,
+            rule=rule,
+            severity=rules[rule],
+            camera_id=camera,
+            status=Status.PENDING,
+            reason="began",
+            ts=began,
+            starts_at=began,
+            fired_at=None,
+            labels={"rule": rule, "camera": camera, "severity": rules[rule]},
+            annotations={"title": f"{rule} on {camera}", "summary": f"{rule} lasts on {camera}"},
+            silenced_by="muted:night" if number % 9 == 8 else "",
+        )
+        yield pending
+        if number % 7 == 6:
+            yield replace(pending, seq=1, status=Status.BROKEN, reason="dip", ts=began + 2, ends_at=began + 2)
+            continue
+        firing = replace(pending, seq=1, status=Status.FIRING, reason="for", ts=began + 3, fired_at=began + 3)
+        yield firing
+        if number < count - 2 * len(cameras):
+            yield replace(firing, seq=2, status=Status.RESOLVED, reason="condition", ts=began + 8, ends_at=began + 8)
 
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

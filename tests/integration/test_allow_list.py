@@ -92,6 +92,10 @@ OPEN = (
 COLUMNS = {
     "alerts": {"position", "transition_id", "alert_id", "status", "recorded_at", "body"},
     "firing": {"alert_id", "position"},
+    "episodes": {
+        "first", "alert_id", "last", "rule", "camera_id", "severity", "status", "started", "ended", "acknowledged_at",
+        "note",
+    },  # fmt: skip
     "cursors": {"sink", "position"},
     "dead_letters": {"sink", "transition_id", "recorded_at", "reason", "body"},
     "states": {"name", "body"},  # the rules' memory, which no sink reads

@@ -55,14 +55,14 @@ def test_a_pipeline_that_cannot_start_lets_go_of_its_store(settings: Settings, m
 def break_down(pipeline: LocalPipeline, feed: Callable[[object], object], *, unnoticed: bool = False) -> None:
     """Run with rules that raise; `unnoticed`, nobody asks before the end."""
     with pipeline:
-        pipeline._evaluation.feed = feed  # type: ignore[method-assign]
+        pipeline.evaluation.feed = feed  # type: ignore[method-assign]
         until(lambda: any(loop.done() for loop in pipeline._loops) if unnoticed else pipeline.finished())
 
 
 def test_a_state_whose_alerts_were_lost_is_not_saved(settings: Settings) -> None:
     face = FaceTrack("t1", 0.0, (0, 0, 40, 40), 0.9, 40, 0.9, label="happiness", scores={"happiness": 0.9})
     pipeline = LocalPipeline(settings)
-    feed = pipeline._evaluation.feed
+    feed = pipeline.evaluation.feed
 
     def half_way(_: object) -> float:
         assert feed([Observation("gone", 1, 0, time.time() + 60, Clock.STREAM, (face,))])
@@ -104,13 +104,13 @@ def test_a_slow_far_camera_does_not_hold_up_the_others(settings: Settings) -> No
     both = settings.model_copy(update={"cameras": {name: Camera(**one) for name, one in cameras.items()}})
     with LocalPipeline(both) as pipeline:
         near_enough = threading.Event()
-        analyzer = pipeline._analyzer
+        analyzer = pipeline.analyzer
 
         def patient(image: Image) -> Detections:
             assert near_enough.wait(60)
             return analyzer.detector(image)
 
-        pipeline._analyzer = replace(analyzer, far_detector=patient)
+        pipeline.analyzer = replace(analyzer, far_detector=patient)
         until(lambda: analysed(pipeline)["near"] >= 10)
         assert analysed(pipeline)["far"] == 0
         near_enough.set()

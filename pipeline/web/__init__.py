@@ -1,0 +1,1 @@
+"""The web console of `mien run`: pages, and the HTTP API behind them."""

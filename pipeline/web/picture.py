@@ -1,0 +1,156 @@
+"""The live picture: made when somebody asks, from the newest frame, never stored.
+
+`outlines` shows a picture so coarse that no face in it can be read, whether it was found or not, with outlines over
+it. `blurred` shows the picture with the faces that were found made unreadable: one that was missed stays visible.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, Header, HTTPException, Path, Query, Request
+from fastapi.responses import Response
+
+from operators.records import FaceTrack, Image
+from pipeline.web.answers import ProblemAnswer
+from pipeline.web.sources import From, Seen
+
+__all__ = ["CELLS", "Pictures", "render", "router"]
+
+router = APIRouter(prefix="/api", tags=["now"])
+
+Mode = Literal["outlines", "blurred", "full"]
+Box = tuple[float, float, float, float]
+
+CELLS = 16
+"""Squares along the longer side of a coarse picture: a face that fills the picture has 9 x 7 of them at most, and one
+of a third of its height 3 x 2. From 7 x 10 squares in colour people still name half of the faces that they know well
+(Sinha et al., Face recognition by humans, Proceedings of the IEEE 2006)."""
+GREYS = 16
+"""Levels of brightness in a coarse picture."""
+MARGIN = 0.35
+"""So much of a face's size is made unreadable around it, for hair, chin, and movement since it was found."""
+FACE_CELLS = 4
+"""Squares along each side of a face that was made unreadable."""
+WIDTHS = (160, 1280)
+QUALITY = 80
+INK, PAPER = (255, 255, 255), (24, 24, 24)
+
+
+def render(seen: Seen, mode: Mode, *, width: int) -> bytes:
+    """The newest frame as JPEG at most `width` pixels wide, as `mode` allows."""
+    image = seen.frame.image
+    scale = min(1.0, width / image.shape[1])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    if mode == "outlines":
+        shown = _outlined(_coarse(image, size), seen.observation.faces, scale)
+    elif mode == "blurred":
+        shown = _blurred(_resized(image, size), _scaled(seen.boxes, scale))
+    else:
+        shown = _resized(image, size)
+    _, data = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+    return data.tobytes()
+
+
+class Pictures:
+    """The last picture made of each camera, for all who look at the same time; one is made at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._made: dict[str, tuple[str, bytes]] = {}
+
+    def jpeg(self, seen: Seen, mode: Mode, *, width: int) -> bytes:
+        """The picture of what was seen."""
+        tag = tag_of(seen, mode, width)
+        with self._lock:
+            made = self._made.get(seen.frame.camera_id)
+            if made is None or made[0] != tag:
+                made = self._made[seen.frame.camera_id] = tag, render(seen, mode, width=width)
+            return made[1]
+
+
+def tag_of(seen: Seen, mode: str, width: int) -> str:
+    """The picture's ETag."""
+    return f'"{seen.frame.epoch}-{seen.frame.seq}-{mode}-{width}"'
+
+
+@router.get(
+    "/cameras/{camera_id}/picture",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+        304: {"description": "No newer picture than the one of `If-None-Match`."},
+        404: {"model": ProblemAnswer, "description": "No such camera, no picture yet, or pictures are off."},
+    },
+)
+def picture(
+    request: Request,
+    sources: From,
+    camera_id: Annotated[str, Path(max_length=200)],
+    width: Annotated[int, Query(ge=WIDTHS[0], le=WIDTHS[1])] = 640,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The newest picture of a camera, as `console.live` allows it."""
+    mode = sources.settings.console.live
+    if mode == "off":
+        raise HTTPException(404, "pictures are off in this configuration (console.live: off)")
+    if camera_id not in sources.settings.active_cameras:
+        raise HTTPException(404, f"there is no camera {camera_id[:100]}: see /api/cameras")
+    seen = sources.newest.of(camera_id)
+    if seen is None:
+        raise HTTPException(404, "there is no picture of this camera yet: try again when it is live")
+    headers = {"ETag": tag_of(seen, mode, width), "Cache-Control": "no-store", "X-Frame-Time": f"{seen.frame.ts:.3f}"}
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    pictures: Pictures = request.app.state.pictures
+    return Response(pictures.jpeg(seen, mode, width=width), media_type="image/jpeg", headers=headers)
+
+
+def _coarse(image: Image, size: tuple[int, int]) -> Image:
+    """The picture as a few grey squares."""
+    height, width = image.shape[:2]
+    cell = max(width, height) / CELLS
+    cells = max(1, round(width / cell)), max(1, round(height / cell))
+    grey = cv2.cvtColor(_resized(image, cells), cv2.COLOR_RGB2GRAY)
+    step = 256 // GREYS
+    levels = (grey // step * step + step // 2).astype(np.uint8)
+    large = cv2.resize(levels, size, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.cvtColor(large, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _outlined(image: Image, faces: Iterable[FaceTrack], scale: float) -> Image:
+    """The picture with each face's outline, label and score."""
+    thick = max(1, round(image.shape[1] / 400))
+    font, letters = cv2.FONT_HERSHEY_SIMPLEX, max(0.4, image.shape[1] / 1200)
+    for face in faces:
+        left, top, right, bottom = (round(edge * scale) for edge in face.xyxy)
+        said = f"{face.label} {face.scores[face.label]:.2f}" if face.label in face.scores else face.label
+        for colour, width in ((PAPER, thick + 2), (INK, thick)):
+            cv2.rectangle(image, (left, top), (right, bottom), colour, width)
+            cv2.putText(image, said, (left, max(12, top - 6)), font, letters, colour, width, cv2.LINE_AA)
+    return image
+
+
+def _blurred(image: Image, boxes: Iterable[Box]) -> Image:
+    """The picture with what is inside and around the boxes as a few squares."""
+    height, width = image.shape[:2]
+    for left, top, right, bottom in boxes:
+        wide, high = (right - left) * MARGIN, (bottom - top) * MARGIN
+        x0, x1 = max(0, int(left - wide)), min(width, int(right + wide) + 1)
+        y0, y1 = max(0, int(top - high)), min(height, int(bottom + high) + 1)
+        if x0 < x1 and y0 < y1:
+            few = _resized(image[y0:y1, x0:x1], (FACE_CELLS, FACE_CELLS))
+            image[y0:y1, x0:x1] = cv2.resize(few, (x1 - x0, y1 - y0), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+def _resized(image: Image, size: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _scaled(boxes: Iterable[Box], scale: float) -> list[Box]:
+    return [(left * scale, top * scale, right * scale, bottom * scale) for left, top, right, bottom in boxes]

@@ -1,0 +1,139 @@
+"""The console's server: a thread with an event loop of its own, beside the pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from connectors.store_reader import StoreReader
+from operators.errors import ConfigError
+from operators.records import Frame, Gap, Observation
+from pipeline.config import Settings
+from pipeline.sections import Console as ConsoleSettings
+from pipeline.status import Status
+from pipeline.web.app import create_app
+from pipeline.web.sources import Newest, Sources
+
+if TYPE_CHECKING:
+    from pipeline.local import LocalPipeline
+
+__all__ = ["DEFAULT_PORT", "Console", "listen", "served", "url_of"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 8420
+STOP_S = 1.0
+"""Longest wait for requests in progress at the end."""
+CONNECTIONS = 200
+"""More at the same time are refused."""
+
+
+class Console:
+    """The console of one run: it listens at once, so that a port that is taken is told first, and answers `over` it."""
+
+    def __init__(self, settings: Settings, *, metrics: CollectorRegistry) -> None:
+        self._settings, self._metrics = settings, metrics
+        self._listening = listen(settings.console)
+        self.url = url_of(settings.console, self._listening)
+        self.newest = Newest()
+        self._status = Status(uptime_s=0.0, cameras=())
+
+    def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        """Take what the pipeline has analysed."""
+        if self._settings.console.live != "off":
+            self.newest.tape(items, observations)
+
+    def update(self, status: Status) -> None:
+        """Make `status` what the next answer says."""
+        self._status = status
+
+    @contextmanager
+    def over(self, pipeline: LocalPipeline) -> Iterator[None]:
+        """Serve what the pipeline does until the block ends."""
+        self.update(pipeline.status())
+        reader = StoreReader(self._settings.store.path)
+        sources = Sources(
+            settings=self._settings,
+            status=lambda: self._status,
+            reader=reader,
+            store=pipeline.store,
+            metrics=self._metrics,
+            newest=self.newest,
+            evaluation=pipeline.evaluation,
+            analyzer=lambda: pipeline.analyzer,
+        )
+        try:
+            with served(sources, self._listening):
+                yield
+        finally:
+            reader.close()
+
+
+def listen(console: ConsoleSettings) -> socket.socket:
+    """A socket that listens where the settings say; raises ConfigError where it can't.
+
+    Nobody having set the port, any free one does where the usual one is taken: the address is told at the start.
+    """
+    try:
+        return _bound(console.host, DEFAULT_PORT if console.port is None else console.port)
+    except OSError as error:
+        if console.port is None and error.errno == errno.EADDRINUSE:
+            return _bound(console.host, 0)
+        port = DEFAULT_PORT if console.port is None else console.port
+        raise ConfigError(
+            f"expected to serve the console on {console.host}:{port}, got {error}: set console.port to a free port "
+            "(0 takes any) or console.host to an address of this machine"
+        ) from error
+
+
+def url_of(console: ConsoleSettings, listening: socket.socket) -> str:
+    """Where a browser finds the console."""
+    host, port = console.host, listening.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/"
+
+
+@contextmanager
+def served(sources: Sources, listening: socket.socket) -> Iterator[None]:
+    """Serve the console until the block ends."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(sources),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            loop="asyncio",
+            http="h11",
+            ws="none",
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    thread = threading.Thread(target=_serve, args=(server, listening), name="console", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        sources.closing.set()
+        server.should_exit = True
+        thread.join(STOP_S + 0.5)
+        listening.close()
+
+
+def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    asyncio.run(server.serve(sockets=[listening]))
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)

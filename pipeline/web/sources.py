@@ -1,0 +1,90 @@
+"""What the console reads, and the newest picture of each camera."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
+
+from connectors.store import Store
+from connectors.store_reader import StoreReader
+from operators.analyze import Analyzer
+from operators.records import Frame, Gap, Observation
+from pipeline.config import Settings
+from pipeline.evaluation import Evaluation
+from pipeline.status import Status
+
+__all__ = ["From", "Newest", "Seen", "Sources"]
+
+MISSED_S = 2.0
+"""Faces that were found so short a time ago are blurred too: the newest frame may have missed one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The newest analysed frame of a camera, what was seen in it, and `boxes` of faces a moment before."""
+
+    frame: Frame
+    observation: Observation
+    boxes: tuple[tuple[float, float, float, float], ...]
+
+
+class Newest:
+    """The newest analysed frame of each camera, by reference: keeping it costs no copy and no time."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Seen] = {}
+        self._recent: dict[str, deque[Observation]] = {}
+
+    def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        """Take what the pipeline has analysed."""
+        frames = (item for item in items if isinstance(item, Frame))
+        for frame, observation in zip(frames, observations, strict=True):
+            recent = self._recent.setdefault(frame.camera_id, deque(maxlen=100))
+            while recent and abs(recent[0].ts - frame.ts) > MISSED_S:
+                recent.popleft()
+            recent.append(observation)
+            boxes = tuple(face.xyxy for one in recent for face in one.faces)
+            self._seen[frame.camera_id] = Seen(frame, observation, boxes)
+
+    def of(self, camera_id: str) -> Seen | None:
+        """The newest of a camera, or None before its first."""
+        return self._seen.get(camera_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything that the API reads or changes. All of it may be asked from any thread."""
+
+    settings: Settings
+    status: Callable[[], Status]
+    """The latest status of the pipeline, at most 0.25 s old."""
+    reader: StoreReader
+    """Alerts: a connection of its own that only reads."""
+    store: Store
+    """The pipeline's store: only for what people change."""
+    metrics: CollectorRegistry
+    newest: Newest = field(default_factory=Newest)
+    evaluation: Evaluation | None = None
+    """The rules with their state, as they move on: copy before looking (`list(...)`), as `Evaluation.firing` does."""
+    analyzer: Callable[[], Analyzer] | None = None
+    """The pipeline's own models, which may be called from several threads."""
+    clock: Callable[[], float] = time.time
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the console ends: what goes on for long looks at it several times a second."""
+
+
+def _sources(request: Request) -> Sources:
+    found = request.app.state.sources
+    assert isinstance(found, Sources)  # noqa: S101 -- `create_app` puts it there
+    return found
+
+
+From = Annotated[Sources, Depends(_sources)]
+"""A parameter of an operation: `def cameras(sources: From) -> ...`."""
