@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -124,10 +124,15 @@ class Bed:
     @classmethod
     def make(cls, folder: Path, *, bootstrap: str, prefix: str, config: str = CONFIG, **values: Any) -> Self:
         """A bed with topics of its own."""
-        hush()
         values = {"stalled_after": "20s", "partitions": PARTITIONS} | values
+        return cls.of(folder, config.format(folder=folder, bootstrap=bootstrap, prefix=prefix, **values))
+
+    @classmethod
+    def of(cls, folder: Path, config: str) -> Self:
+        """A bed on the topics of that configuration, which are made."""
+        hush()
         path = folder / "mien.yaml"
-        path.write_text(config.format(folder=folder, bootstrap=bootstrap, prefix=prefix, **values), encoding="utf-8")
+        path.write_text(config, encoding="utf-8")
         settings = load_settings(path)
         assert settings.kafka is not None
         apply_topics(settings.kafka)
@@ -148,15 +153,24 @@ class Bed:
 
     def start(self, role: str, *, name: str = "", ready: bool = True) -> Worker:
         """One more worker, ready to work unless that isn't asked for."""
-        log = self.folder / f"worker-{len(self.workers)}.log"
-        command = [sys.executable, "-c", "from pipeline.cli import main; raise SystemExit(main())", "worker"]
-        command += ["-c", str(self.config), "--role", role, *(["--name", name] if name else [])]
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT)
-        worker = Worker(process, log)
-        self.workers.append(worker)
+        worker = self._run("worker", "--role", role, *(["--name", name] if name else []))
         if ready:
             worker.wait_for("ready role=")
+        return worker
+
+    def capture(self) -> Worker:
+        """A `mien capture`, which ends as a worker does."""
+        return self._run("capture")
+
+    def _run(self, command: str, *options: str) -> Worker:
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        mien = [sys.executable, "-c", "from pipeline.cli import main; raise SystemExit(main())"]
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*mien, command, "-c", str(self.config), *options], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
+        worker = Worker(process, log)
+        self.workers.append(worker)
         return worker
 
     def keyed(self, records: Iterable[Record]) -> Iterator[tuple[bytes, bytes, int]]:
@@ -258,6 +272,21 @@ def found(alerts: Iterable[Alert]) -> dict[str, Alert]:
     for alert in alerts:
         assert by_id.setdefault(alert.transition_id, alert) == alert
     return by_id
+
+
+def difference(alerts: Sequence[Alert], wanted: Mapping[str, Alert]) -> dict[str, int]:
+    """How what was told, repeats included, differs from what is wanted, by transition; `evidence` differs alone."""
+    got = found(alerts)
+    pairs = [(wanted[one], got[one]) for one in got.keys() & wanted.keys()]
+    different = sum(replace(theirs, evidence=ours.evidence) != ours for theirs, ours in pairs)
+    return {
+        "expected": len(wanted),
+        "missing": len(wanted.keys() - got.keys()),
+        "extra": len(got.keys() - wanted.keys()),
+        "different": different,
+        "evidence": sum(theirs != ours for theirs, ours in pairs) - different,
+        "sent_twice": len(alerts) - len(got),
+    }
 
 
 def until(done: Callable[[], bool], *, seconds: float, what: str) -> float:

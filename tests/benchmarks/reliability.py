@@ -27,7 +27,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -39,10 +39,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from connectors.kafka_client import connection
-from operators.records import Alert
 from tests.alerts import alert as made_alert
 from tests.servers.kafka import Kafka
-from tests.worker_bed import Bed, expected, found, made_up, memory_bytes, until
+from tests.worker_bed import Bed, difference, expected, made_up, memory_bytes, until
 
 MINUTES = 5.0
 PER_S = 600.0
@@ -237,19 +236,7 @@ class Campaign:
     def _compared(self, bed: Bed) -> Figures:
         bed.drain(seconds=PATIENCE_S)
         alerts = bed.alerts()
-        return _difference(alerts, expected(bed.settings, self._records))
-
-
-def _difference(alerts: Sequence[Alert], wanted: Mapping[str, Alert]) -> Figures:
-    got = found(alerts)
-    same = sum(wanted[one] == got[one] for one in got.keys() & wanted.keys())
-    return {
-        "expected": len(wanted),
-        "missing": len(wanted.keys() - got.keys()),
-        "extra": len(got.keys() - wanted.keys()),
-        "different": len(got.keys() & wanted.keys()) - same,
-        "sent_twice": len(alerts) - len(got),
-    }
+        return difference(alerts, expected(bed.settings, self._records))
 
 
 def _summed(rows: Sequence[Figures]) -> Figures:
