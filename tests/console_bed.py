@@ -13,27 +13,26 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from connectors.scene import LOOP_S, NAMES, load_figure, render
 from connectors.store import Store
 from connectors.store_reader import StoreReader
 from operators.records import Clock, Frame, Observation
-from pipeline.build import build_analyzer
+from pipeline.build import build_analyzer, build_evaluator
 from pipeline.config import Settings, load_settings
 from pipeline.demo import CONFIG, with_store
+from pipeline.evaluation import Evaluation
 from pipeline.local import run
 from pipeline.metrics import Metrics
 from pipeline.status import CameraStatus, RulesStatus, SinkStatus, Status
 from pipeline.web.server import listen, served, url_of
-from pipeline.web.sources import Newest, Sources
+from pipeline.web.sources import Memory, Sources
 from tests.alerts import made_up
 
 __all__ = ["made_up_settings", "made_up_sources", "serving"]
@@ -48,6 +47,7 @@ DESK = {"desk": {"polygon": [[0.1, 0.2], [0.6, 0.2], [0.6, 0.95], [0.1, 0.95]]}}
 LOOKS = 22
 """So many pictures of the scene, one per second of its loop."""
 EVERY_S = 1.0
+HISTORY_EVERY_S = 4
 
 
 def made_up_settings(folder: Path, *, cameras: int = 16, **console: Any) -> Settings:
@@ -109,18 +109,20 @@ def made_up_sources(settings: Settings, *, alerts: int = 10_000) -> Iterator[Sou
         reader = StoreReader(settings.store.path)
         stack.callback(reader.close)
         site = MadeUp(settings, firing=len(store.firing()), started=now)
+        metrics = Metrics()
+        metrics.refresh(site.status())
         sources = Sources(
             settings=settings,
             status=site.status,
             reader=reader,
             store=store,
-            metrics=CollectorRegistry(),
-            newest=Newest(),
+            metrics=metrics.registry,
+            memory=Memory(settings),
+            evaluation=Evaluation(build_evaluator(settings)),
             analyzer=cache(lambda: build_analyzer(settings)),
         )
-        metrics = Metrics()
-        metrics.refresh(site.status())
-        sources = replace(sources, metrics=metrics.registry)
+        for back_s in range(int(settings.console.history), 0, -HISTORY_EVERY_S):
+            sources.memory.tape(*_apart(site.look(now - back_s)))
         ending = threading.Event()
         thread = threading.Thread(target=_keep_looking, args=(site, sources, ending))
         thread.start()
@@ -138,14 +140,16 @@ def serving(sources: Sources) -> Iterator[str]:
         yield url_of(console, listening)
 
 
-def take(sources: Sources, seen: Sequence[tuple[Frame, Observation]]) -> None:
-    """Give the console what cameras show, as the pipeline's tape would."""
-    sources.newest.tape([frame for frame, _ in seen], [observation for _, observation in seen])
+def _apart(seen: Iterable[tuple[Frame, Observation]]) -> tuple[list[Frame], list[Observation]]:
+    frames, observations = zip(*seen, strict=True)
+    return list(frames), list(observations)
 
 
 def _keep_looking(site: MadeUp, sources: Sources, ending: threading.Event) -> None:
     while True:
-        take(sources, list(site.look(time.time())))
+        frames, observations = _apart(site.look(time.time()))
+        sources.evaluation.feed(observations)
+        sources.memory.tape(frames, observations)
         if ending.wait(EVERY_S):
             return
 

@@ -100,7 +100,7 @@ def picture(
         raise HTTPException(404, "pictures are off in this configuration (console.live: off)")
     if camera_id not in sources.settings.active_cameras:
         raise HTTPException(404, f"there is no camera {camera_id[:100]}: see /api/cameras")
-    seen = sources.newest.of(camera_id)
+    seen = sources.memory.newest.of(camera_id)
     if seen is None:
         raise HTTPException(404, "there is no picture of this camera yet: try again when it is live")
     headers = {"ETag": tag_of(seen, mode, width), "Cache-Control": "no-store", "X-Frame-Time": f"{seen.frame.ts:.3f}"}

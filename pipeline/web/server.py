@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,11 @@ from prometheus_client import CollectorRegistry
 
 from connectors.store_reader import StoreReader
 from operators.errors import ConfigError
-from operators.records import Frame, Gap, Observation
 from pipeline.config import Settings
 from pipeline.sections import Console as ConsoleSettings
 from pipeline.status import Status
 from pipeline.web.app import create_app
-from pipeline.web.sources import Newest, Sources
+from pipeline.web.sources import Memory, Sources
 
 if TYPE_CHECKING:
     from pipeline.local import LocalPipeline
@@ -44,13 +43,9 @@ class Console:
         self._settings, self._metrics = settings, metrics
         self._listening = listen(settings.console)
         self.url = url_of(settings.console, self._listening)
-        self.newest = Newest()
+        self._memory = Memory(settings)
+        self.tape = self._memory.tape
         self._status = Status(uptime_s=0.0, cameras=())
-
-    def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
-        """Take what the pipeline has analysed."""
-        if self._settings.console.live != "off":
-            self.newest.tape(items, observations)
 
     def update(self, status: Status) -> None:
         """Make `status` what the next answer says."""
@@ -67,7 +62,7 @@ class Console:
             reader=reader,
             store=pipeline.store,
             metrics=self._metrics,
-            newest=self.newest,
+            memory=self._memory,
             evaluation=pipeline.evaluation,
             analyzer=lambda: pipeline.analyzer,
         )

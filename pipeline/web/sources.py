@@ -16,11 +16,15 @@ from connectors.store import Store
 from connectors.store_reader import StoreReader
 from operators.analyze import Analyzer
 from operators.records import Frame, Gap, Observation
+from operators.rules import RuleSet
 from pipeline.config import Settings
 from pipeline.evaluation import Evaluation
+from pipeline.local import in_order
 from pipeline.status import Status
+from pipeline.web.history import History
+from pipeline.web.recent import Recent
 
-__all__ = ["From", "Newest", "Seen", "Sources"]
+__all__ = ["From", "Memory", "Newest", "Seen", "Sources"]
 
 MISSED_S = 2.0
 """Faces that were found so short a time ago are blurred too: the newest frame may have missed one."""
@@ -58,6 +62,24 @@ class Newest:
         return self._seen.get(camera_id)
 
 
+class Memory:
+    """What the cameras showed lately, fed by the pipeline's tape; nothing of it is stored."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._pictures = settings.console.live != "off"
+        self.newest = Newest()
+        self.history = History(settings.console.history)
+        self.recent = Recent(len(settings.cameras))
+
+    def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
+        """Take what the pipeline has analysed."""
+        records = [record for record in in_order(items, observations) if isinstance(record, Observation | Gap)]
+        self.history.take(records)
+        self.recent.take(records)
+        if self._pictures:
+            self.newest.tape(items, observations)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Everything that the API reads or changes. All of it may be asked from any thread."""
@@ -70,14 +92,30 @@ class Sources:
     store: Store
     """The pipeline's store: only for what people change."""
     metrics: CollectorRegistry
-    newest: Newest = field(default_factory=Newest)
-    evaluation: Evaluation | None = None
+    memory: Memory
+    """What the cameras showed lately."""
+    evaluation: Evaluation
     """The rules with their state, as they move on: copy before looking (`list(...)`), as `Evaluation.firing` does."""
-    analyzer: Callable[[], Analyzer] | None = None
+    analyzer: Callable[[], Analyzer]
     """The pipeline's own models, which may be called from several threads."""
     clock: Callable[[], float] = time.time
     closing: threading.Event = field(default_factory=threading.Event)
     """Set when the console ends: what goes on for long looks at it several times a second."""
+
+    @property
+    def history(self) -> History:
+        """What the cameras showed in the last hours, in figures."""
+        return self.memory.history
+
+    @property
+    def recent(self) -> Recent:
+        """What was seen in the last minutes, frame by frame."""
+        return self.memory.recent
+
+    @property
+    def ruleset(self) -> RuleSet:
+        """The rules in force."""
+        return self.evaluation.evaluator.ruleset
 
 
 def _sources(request: Request) -> Sources:
