@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.java import MissingError, jars
 from tests.servers.kafka import Kafka
-from tests.servers.process import is_free
+from tests.servers.process import ServerError, is_free
 
 WORDS = """
 Kafka          {kafka.bootstrap}
@@ -62,5 +62,5 @@ def fetch() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except MissingError as error:
+    except (MissingError, ServerError) as error:
         sys.exit(str(error))

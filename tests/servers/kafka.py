@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.servers.java import HERE, jars, java
-from tests.servers.process import Process, free_ports, kept
+from tests.servers.process import Process, ServerError, free_ports, kept
 
 OLDEST_JAVA = 17
 # A small JVM that is up soon matters more here than a fast one.
@@ -91,7 +91,7 @@ class Kafka:
         command += ["-c", str(self._properties), *(part for user in self._users for part in ("--add-scram", user))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise RuntimeError(f"Kafka can't make its folder:\n{(done.stdout + done.stderr)[-2000:]}")
+            raise ServerError(f"Kafka can't make its folder:\n{(done.stdout + done.stderr)[-2000:]}")
 
     def _answers(self) -> bool:
         """Whether it answers ApiVersions; its port is open before it does."""

@@ -18,6 +18,10 @@ START_S = 90.0
 STOP_S = 30.0
 
 
+class ServerError(RuntimeError):
+    """A server doesn't start, or doesn't end; with the last lines of its log."""
+
+
 class Process:
     """The process of a server; its data stays in the folder over stop, kill and start."""
 
@@ -41,7 +45,7 @@ class Process:
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
         self._wait(lambda: self._is_ready() or self.pid is None, START_S, "does not answer")
         if self.pid is None:
-            raise RuntimeError(f"{self._folder.name} ended at its start; it said:\n{self.tail()}")
+            raise ServerError(f"{self._folder.name} ended at its start; it said:\n{self.tail()}")
 
     def stop(self) -> None:
         """End it politely, and wait."""
@@ -65,7 +69,8 @@ class Process:
         end = time.monotonic() + seconds
         while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"{self._folder.name} {otherwise} within {seconds:g} s; it said:\n{self.tail()}")
+                text = f"{self._folder.name} {otherwise} within {seconds:g} s (is this machine too busy?)"
+                raise ServerError(f"{text}; it said:\n{self.tail()}")
             time.sleep(0.05)
 
 

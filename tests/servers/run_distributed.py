@@ -26,6 +26,7 @@ from pipeline.demo import CONFIG
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.java import MissingError
 from tests.servers.kafka import Kafka
+from tests.servers.process import ServerError
 
 SECONDS = 60.0
 STOP_S = 15.0
@@ -60,11 +61,13 @@ def main() -> int:
         kafka, elastic = Kafka(folder / "kafka"), Elasticsearch(folder / "elasticsearch")
         with console.status("starting Kafka and Elasticsearch"):
             for server in (kafka, elastic):
-                server.start()
                 stack.callback(server.process.kill)
+                server.start()
         console.print(f"Kafka at {kafka.bootstrap}, Elasticsearch at {elastic.url}")
         config = write_config(folder, kafka, elastic)
-        subprocess.run([*mien("topics", "apply"), "-c", str(config)], check=True)
+        applied = subprocess.run([*mien("topics", "apply"), "-c", str(config)], check=False)
+        if applied.returncode:
+            return applied.returncode
         parts = [start("capture", config)] + [start("worker", config, "--role", role) for role in ROLES]
         try:
             ended = watch(parts, elastic)
@@ -120,10 +123,13 @@ def watch(parts: Sequence[Part], elastic: Elasticsearch) -> list[Part]:
 
 
 def search(elastic: Elasticsearch, index: str) -> list[dict[str, Any]]:
-    """The first thousand documents of an index, oldest first; none while it is being made."""
-    httpx.post(f"{elastic.url}/{index}-*/_refresh", timeout=10)
+    """The first thousand documents of an index, oldest first; none while it is being made, or nobody answers."""
     query = {"size": 1000, "sort": [{"@timestamp": "asc"}]}
-    answer = httpx.post(f"{elastic.url}/{index}-*/_search", json=query, timeout=10)
+    try:
+        httpx.post(f"{elastic.url}/{index}-*/_refresh", timeout=10)
+        answer = httpx.post(f"{elastic.url}/{index}-*/_search", json=query, timeout=10)
+    except httpx.TransportError:
+        return []
     return [hit["_source"] for hit in answer.json()["hits"]["hits"]] if answer.is_success else []
 
 
@@ -145,7 +151,7 @@ def report(parts: Sequence[Part], elastic: Elasticsearch, ended: Sequence[Part])
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except MissingError as error:
+    except (MissingError, ServerError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

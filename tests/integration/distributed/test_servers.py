@@ -15,11 +15,11 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from tests.servers import java
+from tests.servers import java, process
 from tests.servers.elasticsearch import Elasticsearch
 from tests.servers.kafka import Kafka
 from tests.servers.keeper import alive
-from tests.servers.process import Process
+from tests.servers.process import Process, ServerError
 
 
 def put(bootstrap: str, topic: str, count: int) -> None:
@@ -92,6 +92,14 @@ def test_a_server_that_ends_at_its_start_tells_its_last_words(tmp_path: Path) ->
     command = [sys.executable, "-c", "raise SystemExit('no room on the disk')"]
     with pytest.raises(RuntimeError, match=r"ended at its start; it said:\nno room on the disk"):
         Process(tmp_path, command, is_ready=lambda: False, owner=os.getpid()).start()
+
+
+def test_a_server_that_never_answers_is_told_in_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "START_S", 0.5)
+    server = Process(tmp_path, SLEEP, is_ready=lambda: False, owner=os.getpid())
+    with pytest.raises(ServerError, match=r"does not answer within 0.5 s \(is this machine too busy\?\); it said:"):
+        server.start()
+    server.kill()
 
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
