@@ -67,6 +67,7 @@ CREATE TABLE IF NOT EXISTS episodes (
   acknowledged_at REAL,
   note TEXT NOT NULL DEFAULT ''
 ) STRICT;
+CREATE INDEX IF NOT EXISTS episodes_status ON episodes (status, first);
 """
 """`episodes` has one row per alert, for whoever pages through them: where its first and its latest transition are, and
 what people said to it. All else in it can be made anew from `alerts`."""
@@ -77,7 +78,9 @@ SELECT known.first, known.alert_id, known.last, newest.body ->> 'rule', newest.b
   iif(newest.status IN ('resolved', 'broken'), newest.body ->> 'ts', NULL)
 FROM (
   SELECT alert_id, min(position) AS first, max(position) AS last FROM alerts
-  WHERE json_valid(body) AND body ->> 'rule' || body ->> 'camera_id' || body ->> 'severity' || body ->> 'ts' NOT NULL
+  WHERE CASE WHEN json_valid(body) THEN
+    (body ->> 'rule') || (body ->> 'camera_id') || (body ->> 'severity') || (body ->> 'ts')
+  END NOT NULL
   GROUP BY alert_id
 ) AS known
 JOIN alerts AS oldest ON oldest.position = known.first
@@ -85,8 +88,8 @@ JOIN alerts AS newest ON newest.position = known.last
 ORDER BY known.first
 """
 _ENDED = (Status.RESOLVED, Status.BROKEN)
-_SENT = "coalesce(body ->> 'silenced_by', '') = ''"
-"""Not silenced; transitions from before there was silence say nothing about it."""
+_SENT = "CASE WHEN json_valid(body) THEN coalesce(body ->> 'silenced_by', '') = '' ELSE true END"
+"""Not silenced; transitions from before there was silence say nothing about it, nor do rows that can't be read."""
 _PRUNE_EVERY_S = 3600.0
 _ADVICE = {
     "SQLITE_FULL": "the disk is full: free some space, recording then goes on by itself",
@@ -304,7 +307,8 @@ class Store:
                 pruned += _prune(connection, statuses, received, keep_after=now - retention_s, retention_s=retention_s)
             oldest = now - self._retentions[NOTIFIED]
             connection.execute("DELETE FROM dead_letters WHERE recorded_at < ?", (oldest,))
-            connection.execute("DELETE FROM episodes WHERE last NOT IN (SELECT position FROM alerts)")
+            if pruned.deleted:
+                connection.execute("DELETE FROM episodes WHERE last NOT IN (SELECT position FROM alerts)")
             self._waiting.clear()
         if pruned.undelivered:
             _log.error("retention dropped alerts that a sink never received count=%d", pruned.undelivered)

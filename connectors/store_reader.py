@@ -132,15 +132,17 @@ def _conditions(wanted: Wanted, before: int | None) -> tuple[list[str], list[obj
         conditions.append(condition)
         parameters.extend(values)
 
+    one = len(wanted.statuses) == 1
     listed = {
-        "status": wanted.statuses,
+        # Of one status the index gives a page in order; of several it would have to sort all: scanning is faster.
+        "episodes.status" if one else "+episodes.status": wanted.statuses,
         "rule": wanted.rules,
         "camera_id": wanted.cameras,
         "severity": wanted.severities,
     }
     for column, values in listed.items():
         if values:
-            must(f"episodes.{column} IN ({', '.join('?' * len(values))})", *values)
+            must(f"{column} IN ({', '.join('?' * len(values))})", *values)
     if before is not None:
         must("first < ?", before)
     if wanted.until is not None:

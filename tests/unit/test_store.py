@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from connectors.store import Pruned, Store, StoreSettings
+from connectors.store_reader import StoreReader, Wanted
+from connectors.wire import encode
 from operators.errors import SinkError
-from operators.records import Status
-from tests.alerts import FEAR, alert, resolved
+from operators.records import Severity, Status
+from tests.alerts import FEAR, alert, made_up, resolved
 
 DAY = 86400.0
 
@@ -253,6 +255,81 @@ def test_the_database_of_another_program_is_left_alone(path):
 def test_a_newer_schema_is_refused(store, path):
     store._connection.execute("PRAGMA user_version = 99")
     assert "schema 99" in str(open_and_fail(path))
+
+
+SCHEMA_1 = """
+CREATE TABLE alerts (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  transition_id TEXT NOT NULL UNIQUE,
+  alert_id TEXT NOT NULL,
+  status TEXT NOT NULL,
+  recorded_at REAL NOT NULL,
+  body TEXT NOT NULL
+) STRICT;
+CREATE TABLE firing (alert_id TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE states (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE cursors (sink TEXT PRIMARY KEY, position INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE dead_letters (
+  sink TEXT NOT NULL,
+  transition_id TEXT NOT NULL,
+  recorded_at REAL NOT NULL,
+  reason TEXT NOT NULL,
+  body TEXT NOT NULL,
+  PRIMARY KEY (sink, transition_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alerts_recorded_at ON alerts (recorded_at);
+PRAGMA application_id = 1835623790;
+PRAGMA user_version = 1;
+INSERT INTO states VALUES ('lobby', x'00ff');
+INSERT INTO cursors VALUES ('hook', 2);
+"""
+"""The store as mien 0.1.0 made it first."""
+
+
+@pytest.fixture
+def old(path):
+    """A store of schema 1 with alerts in every state, and two rows that nobody can read."""
+    connection = sqlite3.connect(path)
+    connection.executescript(SCHEMA_1)
+    for one in [*made_up(100, cameras=("lobby", "quay"), rules={"afraid": Severity.WARNING}, until=1e6), alert(0)]:
+        row = (one.transition_id, one.alert_id, one.status, 1e6, encode(one).decode())
+        connection.execute("INSERT INTO alerts VALUES (NULL, ?, ?, ?, ?, ?)", row)
+    for number, body in enumerate(("nonsense", "{}")):
+        connection.execute("INSERT INTO alerts VALUES (NULL, ?, ?, 'firing', 1e6, ?)", (f"x{number}", "x", body))
+    connection.commit()
+    connection.close()
+    return path
+
+
+def test_an_old_store_is_brought_up_to_date_in_place(old, tmp_path):
+    store = Store(StoreSettings(path=old), clock=lambda: 1e6)
+    new = Store(StoreSettings(path=tmp_path / "new.sqlite"), clock=lambda: 1e6)
+    kept = [one for _, one in store.after(0, 1000)]
+    new.append(kept)
+    readers = [StoreReader(path) for path in (old, tmp_path / "new.sqlite")]
+    pages = [reader.page(Wanted(), limit=1000).episodes for reader in readers]
+    assert len(kept) > 200
+    assert pages[0] == pages[1]
+    assert store.states() == {"lobby": b"\x00\xff"}
+    assert store.cursor("hook") == 2
+    assert store.acknowledge(kept[0].alert_id)
+    for one in (*readers, new, store):
+        one.close()
+    again = Store(StoreSettings(path=old))
+    assert again.append(kept) == 0
+    again.close()
+
+
+def test_a_store_that_cannot_be_brought_up_to_date_stays_as_it_was(old):
+    other = sqlite3.connect(old, isolation_level=None)
+    other.execute("CREATE TABLE episodes (a)")  # a half-finished one, from whatever
+    other.execute("PRAGMA application_id")
+    with pytest.raises(SinkError):
+        Store(StoreSettings(path=old))
+    assert other.execute("PRAGMA user_version").fetchone() == (1,)
+    other.execute("DROP TABLE episodes")
+    other.close()
+    Store(StoreSettings(path=old)).close()
 
 
 def test_damage_is_found_at_the_start(store, path):
