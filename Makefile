@@ -66,8 +66,8 @@ $(STAMPS)/dev: $(STAMPS)/run
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,scene,distributed,dev]'
 	@touch $@
 
-$(STAMPS)/debian: tests/debian-packages.txt | $(STAMPS)/venv
-	@tests/install-debian-packages.sh tests/debian-packages.txt
+$(STAMPS)/debian: tests/debian-packages.txt tests/install-debian-packages.sh | $(STAMPS)/venv
+	@tests/install-debian-packages.sh tests/debian-packages.txt $(VENV)/debian
 	@touch $@
 
 $(STAMPS)/servers: tests/servers/kafka.xml tests/servers/elasticsearch.xml | $(STAMPS)/dev
