@@ -24,7 +24,6 @@ __all__ = ["CELLS", "Pictures", "render", "router"]
 router = APIRouter(prefix="/api", tags=["now"])
 
 Mode = Literal["outlines", "blurred", "full"]
-Box = tuple[float, float, float, float]
 
 CELLS = 16
 """Squares along the longer side of a coarse picture: a face that fills the picture has 9 x 7 of them at most, and one
@@ -49,7 +48,8 @@ def render(seen: Seen, mode: Mode, *, width: int) -> bytes:
     if mode == "outlines":
         shown = _outlined(_coarse(image, size), seen.observation.faces, scale)
     elif mode == "blurred":
-        shown = _blurred(_resized(image, size), _scaled(seen.boxes, scale))
+        faces = (face for one in (*seen.before, seen.observation) for face in one.faces)
+        shown = _blurred(_resized(image, size), faces, scale)
     else:
         shown = _resized(image, size)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(shown, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
@@ -84,7 +84,7 @@ def tag_of(seen: Seen, mode: str, width: int) -> str:
     responses={
         200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
         304: {"description": "No newer picture than the one of `If-None-Match`."},
-        404: {"model": ProblemAnswer, "description": "No such camera, no picture yet, or pictures are off."},
+        404: {"model": ProblemAnswer, "description": "No such camera, no picture now, or pictures are off."},
     },
 )
 def picture(
@@ -102,7 +102,7 @@ def picture(
         raise HTTPException(404, f"there is no camera {camera_id[:100]}: see /api/cameras")
     seen = sources.memory.newest.of(camera_id)
     if seen is None:
-        raise HTTPException(404, "there is no picture of this camera yet: try again when it is live")
+        raise HTTPException(404, "there is no picture of this camera now: try again when it is live")
     headers = {"ETag": tag_of(seen, mode, width), "Cache-Control": "no-store", "X-Frame-Time": f"{seen.frame.ts:.3f}"}
     if if_none_match == headers["ETag"]:
         return Response(status_code=304, headers=headers)
@@ -135,10 +135,11 @@ def _outlined(image: Image, faces: Iterable[FaceTrack], scale: float) -> Image:
     return image
 
 
-def _blurred(image: Image, boxes: Iterable[Box]) -> Image:
-    """The picture with what is inside and around the boxes as a few squares."""
+def _blurred(image: Image, faces: Iterable[FaceTrack], scale: float) -> Image:
+    """The picture with what is inside and around each face as a few squares."""
     height, width = image.shape[:2]
-    for left, top, right, bottom in boxes:
+    for face in faces:
+        left, top, right, bottom = (edge * scale for edge in face.xyxy)
         wide, high = (right - left) * MARGIN, (bottom - top) * MARGIN
         x0, x1 = max(0, int(left - wide)), min(width, int(right + wide) + 1)
         y0, y1 = max(0, int(top - high)), min(height, int(bottom + high) + 1)
@@ -150,7 +151,3 @@ def _blurred(image: Image, boxes: Iterable[Box]) -> Image:
 
 def _resized(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _scaled(boxes: Iterable[Box], scale: float) -> list[Box]:
-    return [(left * scale, top * scale, right * scale, bottom * scale) for left, top, right, bottom in boxes]

@@ -37,8 +37,8 @@ SESSIONS = 100
 LARGEST_BODY = 64 * 1024
 LARGEST_PICTURE = 12 * 1024 * 1024
 """A picture of 8 MiB in base64, and what stands around it."""
-OPEN = ("/", "/healthz", "/readyz", "/api/session")
-"""Needs no token: the page that asks for it, and probes. So do the files of the page; none of them says anything."""
+OPEN = ("/healthz", "/readyz", "/api/session")
+"""Needs no token, as the page that asks for it and its files don't: none of them says anything."""
 POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'"
@@ -141,7 +141,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, console: Console, sessions: Sessions) -> None:
         self._app, self._sessions = app, sessions
-        self._names = {"localhost", console.host, *console.names}
+        self._names = {"localhost", console.host.lower(), *(name.lower() for name in console.names)}
         self._everywhere = console.host in {"0.0.0.0", "::"}  # noqa: S104 -- compared, not bound
         if self._everywhere:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
@@ -162,9 +162,9 @@ class Guard:
             return problem(421, "this console is not known by that host name: add it to console.names")
         if _is_foreign(headers, path, changes=method not in {"GET", "HEAD", "OPTIONS"}):
             return problem(403, "this request comes from another site: use the console's own pages")
-        if int_of(headers.get("content-length")) > _largest(path):
+        if _int(headers.get("content-length")) > _largest(path):
             return problem(413, f"expected a request of at most {_largest(path)} bytes")
-        if not (path in OPEN or path.startswith("/static/") or _admitted(headers, self._sessions)):
+        if not (path in OPEN or _is_page(path) or _admitted(headers, self._sessions)):
             refused = problem(401, "expected the token, as `Authorization: Bearer TOKEN` or as a session: sign in")
             refused.headers["WWW-Authenticate"] = "Bearer"
             return refused
@@ -176,7 +176,7 @@ class Guard:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in self._names:
+        if name.removesuffix(".") in self._names:
             return True
         try:
             address = ip_address(name)
@@ -185,18 +185,22 @@ class Guard:
         return address.is_loopback or self._everywhere
 
 
-def int_of(text: str | None) -> int:
+def _int(text: str | None) -> int:
     """The number that a header holds; 0 where it holds none."""
     return int(text) if text is not None and text.isdecimal() else 0
 
 
 def _is_foreign(headers: Headers, path: str, *, changes: bool) -> bool:
     """Whether another site's page has made this request; programs that aren't browsers don't say."""
-    site = headers.get("sec-fetch-site", "none" if not changes else "same-origin")
-    if site not in {"same-origin", "none"} and (changes or path.startswith("/api/") or path == "/predict"):
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"} and not _is_page(path):
         return True
     origin = headers.get("origin")
-    return changes and origin is not None and urlsplit(origin).netloc != headers.get("host")
+    return changes and origin is not None and origin.partition("://")[2] != headers.get("host")
+
+
+def _is_page(path: str) -> bool:
+    """Whether this is the page or one of its files, which are the same for everybody; others may link to them."""
+    return path == "/" or path.startswith("/static/")
 
 
 def _admitted(headers: Headers, sessions: Sessions) -> bool:
@@ -235,7 +239,7 @@ def _limited(scope: Scope, receive: Receive) -> Receive:
 
 def _told(scope: Scope, send: Send) -> Send:
     """Answers with the headers that tell a browser what it may do."""
-    kept = "no-cache" if scope["path"] == "/" or scope["path"].startswith("/static/") else "no-store"
+    kept = "no-cache" if _is_page(scope["path"]) else "no-store"
 
     async def told(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

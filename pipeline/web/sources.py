@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -28,15 +27,18 @@ __all__ = ["From", "Memory", "Newest", "Seen", "Sources"]
 
 MISSED_S = 2.0
 """Faces that were found so short a time ago are blurred too: the newest frame may have missed one."""
+FRESH_S = 30.0
+"""A picture that is older is not shown: it says nothing about now."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """The newest analysed frame of a camera, what was seen in it, and `boxes` of faces a moment before."""
+    """The newest analysed frame of a camera, what was seen in it, and what a moment `before`; `at` is monotonic."""
 
     frame: Frame
     observation: Observation
-    boxes: tuple[tuple[float, float, float, float], ...]
+    before: tuple[Observation, ...]
+    at: float
 
 
 class Newest:
@@ -44,22 +46,21 @@ class Newest:
 
     def __init__(self) -> None:
         self._seen: dict[str, Seen] = {}
-        self._recent: dict[str, deque[Observation]] = {}
 
     def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
         """Take what the pipeline has analysed."""
         frames = (item for item in items if isinstance(item, Frame))
+        now = time.monotonic()
         for frame, observation in zip(frames, observations, strict=True):
-            recent = self._recent.setdefault(frame.camera_id, deque(maxlen=100))
-            while recent and abs(recent[0].ts - frame.ts) > MISSED_S:
-                recent.popleft()
-            recent.append(observation)
-            boxes = tuple(face.xyxy for one in recent for face in one.faces)
-            self._seen[frame.camera_id] = Seen(frame, observation, boxes)
+            last = self._seen.get(frame.camera_id)
+            before = () if last is None else (*last.before, last.observation)
+            recent = tuple(one for one in before if abs(frame.ts - one.ts) <= MISSED_S)
+            self._seen[frame.camera_id] = Seen(frame, observation, recent, now)
 
     def of(self, camera_id: str) -> Seen | None:
-        """The newest of a camera, or None before its first."""
-        return self._seen.get(camera_id)
+        """The newest of a camera, or None where there is no fresh one."""
+        seen = self._seen.get(camera_id)
+        return seen if seen is not None and time.monotonic() - seen.at <= FRESH_S else None
 
 
 class Memory:
