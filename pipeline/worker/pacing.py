@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, ClassVar
 
 import aiokafka
@@ -11,6 +12,9 @@ from faust.types.transports import ConsumerT, ProducerT
 from typing_extensions import override
 
 __all__ = ["PacedTransport"]
+
+_LOG = logging.getLogger("faust.pacing")
+"""A service of Faust tells each step in the log of the module that defines it; these are as quiet as Faust's own."""
 
 FETCH_WAIT_MS = 50
 """aiokafka has one fetch at a broker at a time, without the partitions whose records are still in its hands. So a fetch
@@ -43,6 +47,8 @@ class _PacedProducer(aiokafka.AIOKafkaProducer):  # type: ignore[misc]  # aiokaf
 
 
 class _Producer(driver.Producer):
+    logger = _LOG
+
     @property
     @override
     def _producer_type(self) -> type[aiokafka.AIOKafkaProducer]:
@@ -50,6 +56,8 @@ class _Producer(driver.Producer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    logger = _LOG
+
     @override
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -58,6 +66,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    logger = _LOG
+
     @override
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
