@@ -71,7 +71,7 @@ class _Part:
 
 
 class Roles:
-    """Some roles in one process: `start`, `run` until it is cancelled or raises, `stop`.
+    """Some roles in one process: `start`, `run` until it is cancelled or raises, `leave` (before or after), `close`.
 
     With `config`, the file that the settings are from, rules that change there are applied while it runs. `instance`
     makes this worker a static member of its groups.
@@ -119,10 +119,13 @@ class Roles:
         """Work; raises what ends a role."""
         await asyncio.gather(*[part.intake.run() for part in self._parts], self._follow_rules(), self._tell())
 
-    async def stop(self) -> None:
-        """Finish what is in hand, leave the groups, and end all parts."""
+    async def leave(self) -> None:
+        """Finish what is in hand and leave the groups; with dead brokers that never ends."""
         await asyncio.gather(*[part.intake.stop() for part in self._parts])
-        await asyncio.to_thread(self._held.close)
+
+    def close(self) -> None:
+        """End all parts."""
+        self._held.close()
 
     def look(self) -> None:
         """Read the rules again soon, changed or not."""
@@ -170,7 +173,7 @@ class Roles:
         app, progress = make_app(self._settings, "analyze", instance=self._instance), self._progress("analyze")
         part = analyze.Analyze(app, self._settings, evaluator, recorder=self._recorder, progress=progress)
         self._held.callback(part.close)
-        intake = Intake(app, progress, limit=analyze.LIMIT, work=part.work, restore=part.restore)
+        intake = Intake(app, progress, limit=analyze.LIMIT, work=part.work, restore=part.restore, watch=part.watch)
         return _Part(intake, part.reload, part.describe)
 
     def _make_evaluate(self, evaluator: RuleEvaluator) -> _Part:

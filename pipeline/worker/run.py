@@ -67,13 +67,13 @@ def run(settings: Settings, names: Sequence[str], *, config: Path | None = None,
         stack.enter_context(watched(_Lookout(kafka, watches).stalled))
         log.info("worker roles=%s health=%s", "+".join(names), health.address)
         try:
-            asyncio.run(_run(roles, stop, hang_up, begin_to_stop))
+            asyncio.run(_run(roles, stop, hang_up, begin_to_stop, leave_s=settings.worker.stop_within / 2))
         finally:
             _leave_within(settings.worker.stop_within)
 
 
 async def _run(
-    roles: Roles, stop: threading.Event, hang_up: threading.Event, begin_to_stop: Callable[[], None]
+    roles: Roles, stop: threading.Event, hang_up: threading.Event, begin_to_stop: Callable[[], None], *, leave_s: float
 ) -> None:
     working = asyncio.create_task(_work(roles))
     try:
@@ -86,10 +86,20 @@ async def _run(
             working.result()
     finally:
         begin_to_stop()
-        await roles.stop()
+        leaving = asyncio.create_task(roles.leave())
+        left, _ = await asyncio.wait([leaving], timeout=leave_s)
         working.cancel()
         await asyncio.wait([working])
-        log.info("worker has stopped")
+        await asyncio.to_thread(roles.close)
+        if left:
+            leaving.result()
+            log.info("worker has stopped")
+        else:
+            # The batch in hand, the last commit, the goodbye to the group: Faust and aiokafka wait for brokers in all
+            # of them, without an end. What those have not taken is not acknowledged either, and comes again.
+            log.warning("worker has stopped, and could not leave its groups within %.1f s: brokers are away", leave_s)
+            if stop.is_set():
+                os._exit(0)
 
 
 def _leave_within(seconds: float) -> None:

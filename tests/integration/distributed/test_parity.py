@@ -1,4 +1,4 @@
-"""The same records bring about the same transitions, whatever way they take; tests/benchmarks/parity.py goes further."""
+"""The same records bring about the same transitions, whatever way they take: tests/benchmarks/parity.py, in short."""
 
 from __future__ import annotations
 
