@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.25
 TELL_EVERY_S = 10.0
 RATE_WINDOW_S = 5.0
+LEAST_STALE_S = 2.0
+"""Brokers that pause for a second cost no picture. They stamp it as they take it, so analysis sees none of the wait."""
 UNOWNED = "unowned"
 """Reason of drops: the camera may be another worker's by now."""
 SLOW_BROKER = "The Kafka broker takes the pictures too slowly: check its load, its disk and the network."
@@ -204,7 +206,7 @@ def _to_topic(settings: Settings, recorder: Recorder) -> FrameProducer:
     return FrameProducer(
         kafka_of(settings),
         settings.cameras,
-        stale_after=settings.worker.skip_older_than,
+        stale_after=max(LEAST_STALE_S, settings.worker.skip_older_than),
         observe=recorder.timed,
     )
 

@@ -147,8 +147,8 @@ class Worker:
     """A worker that has work and makes no progress for so long ends itself, to be started anew."""
     stop_within: Seconds = 8.0
     """After SIGTERM a worker that hasn't ended by then is cut off; nothing is lost by that."""
-    skip_older_than: Seconds = 2.0
-    """A frame that has waited for longer is skipped for the camera's newest one, and a gap is recorded."""
+    skip_older_than: Seconds = 0.5
+    """A frame that waited for longer says that analysis is overloaded: it does the newest of each camera, with gaps."""
 
     def __post_init__(self) -> None:
         """Refuse ports that don't exist."""

@@ -62,7 +62,7 @@ store: {{path: "{folder}/mien.sqlite"}}
 sinks:
   - {{type: jsonl, path: "{folder}/alerts.jsonl"}}
 kafka: {{bootstrap: ["{bootstrap}"], prefix: {prefix}, partitions: {partitions}}}
-worker: {{port: 0, stalled_after: {stalled_after}}}
+worker: {{port: 0, stalled_after: {stalled_after}, skip_older_than: 2s}}
 """
 
 

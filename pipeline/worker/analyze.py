@@ -15,9 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
-from faust.types import AppT
+from faust.types import TP, AppT
 
-from connectors.camera import State
 from connectors.capture import CaptureStatus
 from connectors.kafka_frames import FrameHead, decode_frame, decode_head
 from connectors.kafka_records import Record, encode_record
@@ -33,25 +32,38 @@ from pipeline.recorder import Recorder
 from pipeline.status import CameraStatus, Status
 from pipeline.topics import kafka_of
 from pipeline.worker.app import Event, make_topic
-from pipeline.worker.freshness import Freshness
+from pipeline.worker.freshness import Freshness, Waiting
 from pipeline.worker.intake import Batch
-from pipeline.worker.letters import DeadLetters
-from pipeline.worker.progress import Progress
+from pipeline.worker.letters import DeadLetters, attempt, told
+from pipeline.worker.progress import Partition, Progress
+from pipeline.worker.silence import Silence
 
 __all__ = ["LIMIT", "Analyze"]
 
 log = logging.getLogger(__name__)
 
-LIMIT = 16
-"""Most frames in one batch: more are no faster, and their cameras wait for each other."""
+LIMIT = 256
+"""Most pictures in hand, among which the newest are chosen: up to 30 MB of JPEG in 1080p."""
+ROUND = 8
+"""Most pictures that the networks do at once: more are no faster, and their cameras wait for each other."""
 
+Found = FrameHead | Frame | Gap
 Bad = list[tuple[Event, str]]
 """Events for the dead letters, and why."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record in hand; `wanted` is a picture to be looked at."""
+
+    event: Event
+    head: FrameHead | Gap
+    wanted: bool = False
+
+
 @dataclass(slots=True)
 class _Seen:
-    """What became of a batch: records in the order of the frames."""
+    """What became of some records: others in their order, and what can't be worked on."""
 
     records: list[Record]
     bad: Bad
@@ -70,6 +82,7 @@ class Analyze:
         self._recorder = recorder
         self._progress = progress
         self._cameras = frozenset(settings.cameras)
+        self._active = settings.active_cameras
         self._count = kafka.partitions
         self._topic = make_topic(app, kafka.topic(OBSERVATIONS))
         self._letters = DeadLetters(app, kafka, progress)
@@ -79,6 +92,7 @@ class Analyze:
         self._states: Mapping[str, CameraState] = {}
         self._epochs: dict[str, int] = {}
         self._freshness = Freshness(settings.worker.skip_older_than)
+        self._silence = Silence()
         self._frames: dict[str, int] = {}
         """Frames that came since the start, by camera."""
 
@@ -87,6 +101,7 @@ class Analyze:
         self._states = {}
         self._epochs.clear()
         self._freshness.forget()
+        self._silence.begin(self._ours())
 
     async def reload(self, evaluator: RuleEvaluator) -> None:
         """Other rules may want the records in other rule partitions."""
@@ -94,68 +109,98 @@ class Analyze:
 
     def describe(self, status: Status) -> Status:
         """The status with the cameras whose frames come to this worker."""
-        ours = {partition for _, partition in list(self._progress.positions)}
-        cameras = [name for name in list(self._frames) if partition_of(name, self._count, self._cameras) in ours]
-        return replace(status, cameras=tuple(self._camera_status(name) for name in sorted(cameras)))
+        return replace(status, cameras=tuple(self._camera_status(name) for name in sorted(self._ours())))
 
     async def work(self, batch: Batch) -> None:
-        """Analyse a batch of frames, and wait until the brokers have what was seen."""
-        newest = [event.message.offset + 1 >= self._app.consumer.highwater(event.message.tp) for event in batch]
-        loop = asyncio.get_running_loop()
-        seen = await loop.run_in_executor(self._thread, self._look, batch, newest)
-        for event, reason in seen.bad:
-            await self._letters.bury(event, reason)
-        with self._recorder.stage("send"):
-            await self._send(seen.records)
-        for record in seen.records:
-            if isinstance(record, Observation):
-                self._recorder.decided(record, None if record.clock is Clock.MEDIA else time.time() - record.ts)
+        """Analyse what is worth it, some frames at a time, and wait until the brokers have what was seen.
+
+        While the networks do some frames, the brokers take what was seen in those before.
+        """
+        run = asyncio.get_running_loop().run_in_executor
+        items, seen = await run(self._thread, _heads, batch)
+        while items:
+            chosen, items = self._choose(items)
+            following, _ = await asyncio.gather(run(self._thread, self._look, chosen), self._tell(seen))
+            seen = following
+        await self._tell(seen)
+
+    async def watch(self) -> None:
+        """Tell of the cameras of ours of which nothing comes and nothing waits: nobody captures them."""
+        backlog = self._progress.backlog
+        gaps = [self._silence.gap(name) for name in self._ours() if backlog.get(self._place(name)) == 0]
+        silent = [gap for gap in gaps if gap is not None]
+        for gap in silent:
+            self._freshness.tell(gap.camera_id, gap.to_ts, seen=False)
+        await self._send(silent)
 
     def close(self) -> None:
         """End the threads."""
         self._thread.shutdown(cancel_futures=True)
         self._pool.shutdown(cancel_futures=True)
 
+    def _ours(self) -> list[str]:
+        """The cameras whose frames come to this worker."""
+        return [name for name in self._active if self._place(name) in self._progress.positions]
+
+    def _place(self, camera_id: str) -> Partition:
+        return self._progress.topic, partition_of(camera_id, self._count, self._cameras)
+
     def _camera_status(self, camera_id: str) -> CameraStatus:
-        frames, skipped = self._frames[camera_id], self._freshness.skipped.get(camera_id, 0)
+        frames, skipped = self._frames.get(camera_id, 0), self._freshness.skipped.get(camera_id, 0)
         drops = {GapReason.OVERLOAD.value: skipped} if skipped else {}
-        capture = CaptureStatus(camera_id, State.LIVE, frames=frames, delivered=frames - skipped, drops=drops)
+        state = self._silence.state(camera_id)
+        capture = CaptureStatus(camera_id, state, frames=frames, delivered=frames - skipped, drops=drops)
         return self._recorder.camera_status(camera_id, capture, late=0)
 
-    def _look(self, batch: Batch, newest: Sequence[bool]) -> _Seen:
+    def _choose(self, items: Sequence[_Item]) -> tuple[list[_Item], list[_Item]]:
+        """The first of the records in hand, with some frames that are to be looked at, and the rest."""
+        reach = {item.event.message.tp: item.event.message.offset for item in items}
+        behind = {tp: self._waits_behind(tp, offset) for tp, offset in reach.items()}
+        frames = [item for item in items if isinstance(item.head, FrameHead)]
+        waiting = [
+            Waiting(item.head.camera_id, item.event.message.timestamp, behind[item.event.message.tp]) for item in frames
+        ]
+        worth = {id(item) for item, one in zip(frames, self._freshness.worth(waiting), strict=True) if one}
+        chosen: list[_Item] = []
+        for number, item in enumerate(items):
+            wanted = id(item) in worth
+            if wanted and sum(one.wanted for one in chosen) == ROUND:
+                return chosen, list(items[number:])
+            chosen.append(replace(item, wanted=wanted))
+        return chosen, []
+
+    def _waits_behind(self, tp: TP, offset: int) -> bool:
+        """Whether the brokers have more of a partition than is in hand."""
+        ours = (tp.topic, tp.partition) in self._progress.positions
+        return ours and offset + 1 < (self._app.consumer.highwater(tp) or 0)
+
+    def _look(self, items: Sequence[_Item]) -> _Seen:
+        """Decode and analyse the frames that are wanted; tell the others as gaps."""
         bad: Bad = []
         with self._recorder.stage("decode"):
-            decoded = list(self._pool.map(self._decode, batch, newest))
-        items: list[tuple[Event, Frame | Gap]] = []
-        for event, found in zip(batch, decoded, strict=True):
-            if isinstance(found, str):
-                bad.append((event, found))
-            else:
-                items.append((event, self._placed(found)))
-        observations = self._analyse([(event, item) for event, item in items if isinstance(item, Frame)], bad)
-        records = [observations.get(id(event)) if isinstance(item, Frame) else item for event, item in items]
+            decoded = list(self._pool.map(_decoded, items))
+        found: list[tuple[Event, Frame | Gap]] = []
+        for item, one in zip(items, decoded, strict=True):
+            if isinstance(one, str):
+                bad.append((item.event, one))
+            elif (placed := self._placed(one)) is not None:
+                found.append((item.event, placed))
+        observations = self._analyse([(event, one) for event, one in found if isinstance(one, Frame)], bad)
+        records = [observations.get(id(event)) if isinstance(one, Frame) else one for event, one in found]
         return _Seen(_merged([record for record in records if record is not None]), bad)
 
-    def _decode(self, event: Event, newest: bool) -> Frame | Gap | FrameHead | str:  # noqa: FBT001 -- called by map
-        """A frame, a gap, the head of a frame that is stale, or why it is none of these."""
-        data = bytes(event.message.value or b"")
-        try:
-            head = decode_head(data)
-            if isinstance(head, FrameHead) and self._freshness.is_stale(event.message.timestamp, newest=newest):
-                return head
-            return decode_frame(data)
-        except DecodeError as error:
-            return str(error)
-
-    def _placed(self, found: Frame | Gap | FrameHead) -> Frame | Gap:
-        """Count it, and tell a stale frame as a gap."""
-        if isinstance(found, Gap):
-            self._freshness.tell(found.camera_id, found.to_ts)
-            return found
+    def _placed(self, found: Found) -> Frame | Gap | None:
+        """Count it; a frame that is skipped may be told as a gap."""
         camera = found.camera_id
+        fps = self._active[camera].fps if camera in self._active else 0.0
+        if isinstance(found, Gap):
+            self._silence.hear_gap(found, fps=fps)
+            self._freshness.tell(camera, found.to_ts, seen=False)
+            return found
+        self._silence.hear(camera, found.ts, fps=fps, clock=found.clock)
         self._frames[camera] = self._frames.get(camera, 0) + 1
         if isinstance(found, FrameHead):
-            return self._freshness.skip(found)
+            return self._freshness.skip(found, fps=fps)
         self._freshness.tell(camera, found.ts)
         return replace(found, epoch=self._epoch(found))
 
@@ -173,29 +218,36 @@ class Analyze:
 
         Raises what the networks raise when they can do none of them.
         """
-        try:
-            return self._step(frames)
-        except Exception:  # the dead-letter boundary: find the one that must not stop the others
-            if len(frames) < 2:
-                raise
-            log.exception("a batch can't be analysed frames=%d: one by one", len(frames))
+        together = attempt(self._step, frames)
+        if not isinstance(together, Exception):
+            return together
+        log.error("a batch can't be analysed frames=%d: one by one", len(frames), exc_info=together)
         found: dict[int, Observation] = {}
         failed: Bad = []
-        last: Exception | None = None
         for one in frames:
-            try:
-                found |= self._step([one])
-            except Exception as error:  # noqa: BLE001 -- the same boundary
-                failed.append((one[0], f"{type(error).__name__}: {error}"))
-                last = error
-        if last is not None and not found:
-            raise last
+            alone = attempt(self._step, [one])
+            if isinstance(alone, Exception):
+                failed.append((one[0], told(alone)))
+            else:
+                found |= alone
+        if not found:
+            raise together
         bad += failed
         return found
 
     def _step(self, frames: Sequence[tuple[Event, Frame]]) -> dict[int, Observation]:
         self._states, observations = self._analyzer.step(self._states, [frame for _, frame in frames])
         return {id(event): one for (event, _), one in zip(frames, observations, strict=True)}
+
+    async def _tell(self, seen: _Seen) -> None:
+        """Send what was seen."""
+        for event, reason in seen.bad:
+            await self._letters.bury(event, reason)
+        with self._recorder.stage("send"):
+            await self._send(seen.records)
+        for record in seen.records:
+            if isinstance(record, Observation):
+                self._recorder.decided(record, None if record.clock is Clock.MEDIA else time.time() - record.ts)
 
     async def _send(self, records: Sequence[Record]) -> None:
         sent = []
@@ -205,6 +257,28 @@ class Analyze:
                 partition = partition_of(key, self._count, self._cameras)
                 sent.append(await self._topic.send(key=key.encode(), value=body, partition=partition))
         await asyncio.gather(*sent)
+
+
+def _heads(batch: Batch) -> tuple[list[_Item], _Seen]:
+    """The records of a batch by their heads, and those that have none."""
+    items: list[_Item] = []
+    bad: Bad = []
+    for event in batch:
+        try:
+            items.append(_Item(event, decode_head(bytes(event.message.value or b""))))
+        except DecodeError as error:
+            bad.append((event, str(error)))
+    return items, _Seen([], bad)
+
+
+def _decoded(item: _Item) -> Found | str:
+    """The picture if it is wanted, else what the head says; or why there is no picture."""
+    if not item.wanted:
+        return item.head
+    try:
+        return decode_frame(bytes(item.event.message.value or b""))
+    except DecodeError as error:
+        return str(error)
 
 
 def _merged(records: Sequence[Record]) -> list[Record]:

@@ -25,7 +25,7 @@ from pipeline.status import Status
 from pipeline.topics import kafka_of
 from pipeline.worker.app import Event, make_topic
 from pipeline.worker.intake import Batch
-from pipeline.worker.letters import DeadLetters
+from pipeline.worker.letters import DeadLetters, attempt, told
 from pipeline.worker.progress import Progress
 from pipeline.worker.rulebook import Place, Rulebook
 
@@ -96,10 +96,11 @@ class Evaluate:
         bad: list[tuple[Event, str]] = []
         with self._recorder.stage("rules"):
             for event in batch:
-                try:
-                    touched.add(self._apply(event, alerts))
-                except Exception as error:  # noqa: BLE001 -- the dead-letter boundary: it must not stop the others
-                    bad.append((event, f"{type(error).__name__}: {error}"))
+                applied = attempt(self._apply, event, alerts)
+                if isinstance(applied, Exception):
+                    bad.append((event, told(applied)))
+                else:
+                    touched.add(applied)
         for event, reason in bad:
             await self._letters.bury(event, reason)
         await self._settle(alerts, touched)

@@ -23,24 +23,32 @@ log = logging.getLogger(__name__)
 
 Batch = Sequence[Event]
 Work = Callable[[Batch], Awaitable[None]]
-Restore = Callable[[], Awaitable[None]]
+Step = Callable[[], Awaitable[None]]
 
 REVOKED_WAIT_S = 6.0
 """How long a rebalance waits for the batch in hand: well within the group's rebalance timeout of 10 s."""
 LOOK_S = 0.5
 """How often to see whether the application has crashed."""
+WATCH_S = 1.0
 
 
 class Intake:
     """Feeds `work` with batches of at most `limit` records of a topic, one batch at a time.
 
-    `restore` is called whenever partitions were assigned, before their first record. `start`, then `run` until it is
-    cancelled, then `stop`. `run` raises what `work` raises (it deals with bad records by itself, so that is a reason to
-    end the process), and SinkError where Faust has ended.
+    `restore` is called whenever partitions were assigned, before their first record; `watch` every second, between two
+    batches. `start`, then `run` until it is cancelled, then `stop`. `run` raises what these raise (they deal with bad
+    records by themselves, so that is a reason to end the process), and SinkError where Faust has ended.
     """
 
     def __init__(
-        self, app: AppT, progress: Progress, *, limit: int, work: Work, restore: Restore | None = None
+        self,
+        app: AppT,
+        progress: Progress,
+        *,
+        limit: int,
+        work: Work,
+        restore: Step | None = None,
+        watch: Step | None = None,
     ) -> None:
         self.progress = progress
         self.between_batches = asyncio.Lock()
@@ -48,6 +56,7 @@ class Intake:
         self._app = app
         self._work = work
         self._restore = restore
+        self._watch = watch
         self._limit = limit
         self._waiting: asyncio.Queue[Event] = asyncio.Queue(maxsize=limit)
         app.on_partitions_revoked.connect(self._revoked)
@@ -60,14 +69,15 @@ class Intake:
 
     async def run(self) -> None:
         """Work on what comes."""
-        working = asyncio.create_task(self._run())
+        working = [asyncio.create_task(self._run()), asyncio.create_task(self._watch_time())]
         try:
             while not self._app.should_stop:
-                done, _ = await asyncio.wait([working], timeout=LOOK_S)
-                if done:
-                    working.result()
+                done, _ = await asyncio.wait(working, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    one.result()
         finally:
-            working.cancel()
+            for one in working:
+                one.cancel()
         reason = self._app.crash_reason
         raise SinkError(f"role {self.progress.role}: Faust has stopped: {reason!r}", retryable=True) from reason
 
@@ -83,6 +93,14 @@ class Intake:
                 while len(batch) < self._limit and not self._waiting.empty():
                     batch.append(self._waiting.get_nowait())
                 await self._take(batch)
+
+    async def _watch_time(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self._watch is not None:
+                async with self.between_batches:
+                    if self.progress.ready:
+                        await self._watch()
 
     async def _take(self, batch: list[Event]) -> None:
         """Work on the events of the present assignment: earlier ones come again, in their order."""

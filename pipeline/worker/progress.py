@@ -35,6 +35,8 @@ class Progress:
     """Records in the brokers that were not worked on; None while those don't answer."""
     age_s: float | None = None
     """How long the oldest record of the last batch had waited."""
+    backlog: Mapping[Partition, int] = field(default_factory=dict)
+    """Of these waiting records, how many there are in each partition; empty while the brokers don't answer."""
     positions: dict[Partition, int | None] = field(default_factory=dict)
 
     def assigned(self, partitions: list[Partition]) -> None:
@@ -78,6 +80,7 @@ class Watch:
         mark = (progress.done, progress.ready)
         waiting = sum((backlog or {}).values())
         progress.waiting = None if backlog is None else waiting
+        progress.backlog = backlog or {}
         if backlog is None or mark != self._mark or (progress.ready and not waiting):
             self._mark, self._since = mark, now
         idle_s = now - self._since
