@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -34,6 +35,7 @@ class Evaluation:
         self._states = {name: state for name, state in read.items() if state is not None}
         self._unread = read.keys() - self._states.keys()
         self._changed: set[str] = set()
+        self._late: Counter[str] = Counter()
         self._wanted: dict[str, tuple[str, ...]] = {}
 
     def feed(self, records: Iterable[Record]) -> list[Alert]:
@@ -68,9 +70,11 @@ class Evaluation:
         return alerts
 
     def late(self, camera_id: str) -> int:
-        """Records of a camera that came after their time had passed, and were not applied."""
-        state = self._states.get(camera_id)
-        return 0 if state is None else state.late
+        """How often, since the start, a record of a camera came after its time had passed, and was not applied.
+
+        That may be for the camera itself, for a group of it, or for the site; each counts.
+        """
+        return self._late[camera_id]
 
     def firing(self) -> int:
         """How many alerts fire now; may be asked from any thread."""
@@ -128,7 +132,10 @@ class Evaluation:
             if state is None:
                 state = self._states[name] = EvaluatorState(name)
             self._changed.add(name)
+            late_before = state.late
             yield from self.evaluator.apply(state, record)
+            if state.late > late_before:
+                self._late[camera] += 1
 
 
 def _set_back(state: EvaluatorState, record: Record) -> bool:

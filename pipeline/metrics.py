@@ -117,7 +117,7 @@ READINGS = (
     ),
     Reading(
         "mien_records_late_total",
-        "Frames that came after their time had passed for the rules, which did not count them: a clock jumps.",
+        "Frames that came after their time had passed for the rules of the camera, a group or the site: a clock jumps.",
         ("camera",),
         lambda status: _each(_captured(status), lambda camera: camera.late),
     ),

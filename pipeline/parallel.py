@@ -118,5 +118,5 @@ def evaluate(part: Part, tell: Callable[[float], None]) -> Finding:
     order = sorted({name for camera in wanted for name in evaluator.partitions(camera)})
     for name in sorted(runs):
         places.extend((count + 1, order.index(name), alert) for alert in runs[name].flush())
-    late = sum(runs[camera].late(camera) for camera in wanted if camera in runs)
+    late = sum(run.late(camera) for run in runs.values() for camera in wanted)
     return Finding(places, count, late, recording.damaged)

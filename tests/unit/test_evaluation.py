@@ -120,6 +120,14 @@ def test_a_record_a_little_late_is_counted_not_applied() -> None:
     assert rules.late("never seen") == 0
 
 
+def test_a_camera_that_is_far_behind_its_group_is_late_there() -> None:
+    """Its own rules apply what its group can't wait for."""
+    rules = Evaluation(evaluator(RULE, TOGETHER))
+    rules.feed(seen(camera, START + n / 10 - lag, 0.1) for n in range(100) for camera, lag in (("a", 0), ("b", 5)))
+    assert rules.late("a") == 0
+    assert 50 < rules.late("b") <= 100
+
+
 SAD = Rule(id="sad", when=Predicate(prob="sadness", enter=0.6, exit=0.45), for_=1.0)
 TOGETHER = replace(RULE, id="together", scope=Scope.GROUP, group="lobby")
 
