@@ -28,12 +28,22 @@ class ProblemAnswer(Answer):
     error: Problem
 
 
+def _answers(description: str, message: str) -> dict[str, object]:
+    """How the documentation shows a problem; `message` is an example. It is JSON wherever it comes from."""
+    shape = {"$ref": "#/components/schemas/ProblemAnswer"}
+    shown = {"schema": shape, "example": {"error": {"message": message}}}
+    return {"description": description, "content": {"application/json": shown}}
+
+
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    401: {"model": ProblemAnswer, "description": "The token is missing or wrong."},
-    403: {"model": ProblemAnswer, "description": "The request comes from another site."},
-    413: {"model": ProblemAnswer, "description": "The request is too large."},
-    421: {"model": ProblemAnswer, "description": "The console is not known by that host name."},
-    422: {"model": ProblemAnswer, "description": "A part of the request is not as expected."},
-    503: {"model": ProblemAnswer, "description": "The store can't be read or written now."},
+    400: _answers("The request can't be read.", "there was an error parsing the body"),
+    401: _answers("The token is missing or wrong.", "expected the token, as `Authorization: Bearer TOKEN`"),
+    403: _answers("The request comes from another site.", "this request comes from another site"),
+    413: _answers("The request is too large.", "expected a request of at most 65536 bytes"),
+    421: _answers("The console is not known by that host name.", "this console is not known by that host name"),
+    422: _answers("A part of the request is not as expected.", "the request is not as expected: query.limit: ..."),
+    503: _answers(
+        "Not now: the store can't be read or written, or too many ask.", "store mien.sqlite: the disk is full"
+    ),
 }
 """What any operation may answer besides its own."""

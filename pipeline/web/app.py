@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from pipeline.web import alerts, cameras, errors, events, health, picture, security
+from pipeline.web import alerts, cameras, errors, events, health, observations, picture, security, timeline
 from pipeline.web.answers import PROBLEMS
 from pipeline.web.sources import Sources
 
@@ -39,6 +39,7 @@ def create_app(sources: Sources) -> FastAPI:
         docs_url=None,  # its pages come from elsewhere
         redoc_url=None,
         responses=PROBLEMS,
+        generate_unique_id_function=lambda route: route.name,
         lifespan=_few_threads,
     )
     app.state.sources = sources
@@ -47,11 +48,26 @@ def create_app(sources: Sources) -> FastAPI:
     app.state.pictures = picture.Pictures()
     app.add_middleware(security.Guard, console=sources.settings.console, sessions=app.state.sessions)
     errors.install(app)
-    for part in (health, cameras, alerts, events, picture, security):
+    for part in (health, cameras, alerts, events, picture, timeline, observations, security):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     app.add_api_route("/", _page, include_in_schema=False)
+    if sources.settings.console.token is not None:
+        _tell_of_the_token(app)
     return app
+
+
+def _tell_of_the_token(app: FastAPI) -> None:
+    """Say in the documentation which operations need it."""
+    document = app.openapi()  # made once, and kept by the application
+    ways = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "session": {"type": "apiKey", "in": "cookie", "name": security.COOKIE},
+    }
+    document["components"]["securitySchemes"] = ways
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            operation["security"] = [] if path in security.OPEN else [{way: []} for way in ways]
 
 
 @asynccontextmanager

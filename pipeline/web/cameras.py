@@ -14,7 +14,7 @@ from pipeline.status import CameraStatus
 from pipeline.web.answers import Answer
 from pipeline.web.sources import From, Sources
 
-__all__ = ["Camera", "Status", "camera_list", "router", "status_now"]
+__all__ = ["Camera", "PipelineStatus", "camera_list", "router", "status_now"]
 
 router = APIRouter(prefix="/api", tags=["now"])
 
@@ -42,7 +42,7 @@ class Rules(Answer):
     """Why what the files hold now is refused, or empty."""
 
 
-class Status(Answer):
+class PipelineStatus(Answer):
     """The whole pipeline now."""
 
     version: str
@@ -104,7 +104,7 @@ class Camera(Answer):
 
 
 @router.get("/status")
-def status(sources: From) -> Status:
+def status(sources: From) -> PipelineStatus:
     """What the pipeline says about itself."""
     return status_now(sources)
 
@@ -115,11 +115,11 @@ def cameras(sources: From) -> list[Camera]:
     return list(camera_list(sources))
 
 
-def status_now(sources: Sources) -> Status:
+def status_now(sources: Sources) -> PipelineStatus:
     """What the pipeline says about itself now."""
     now, settings = sources.status(), sources.settings
     rules = now.rules
-    return Status(
+    return PipelineStatus(
         version=version("mien"),
         now=sources.clock(),
         uptime_s=now.uptime_s,

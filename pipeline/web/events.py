@@ -17,7 +17,7 @@ from pydantic import Field
 from operators.errors import SinkError
 from pipeline.web.alerts import Transition
 from pipeline.web.answers import Answer
-from pipeline.web.cameras import Camera, Status, camera_list, status_now
+from pipeline.web.cameras import Camera, PipelineStatus, camera_list, status_now
 from pipeline.web.sources import Sources
 
 __all__ = ["Now", "router"]
@@ -38,7 +38,7 @@ Place = Annotated[int | None, Field(ge=0, le=2**62)]
 class Now(Answer):
     """The data of an event `status`."""
 
-    status: Status
+    status: PipelineStatus
     cameras: list[Camera]
 
 
