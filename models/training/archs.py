@@ -1,17 +1,47 @@
-"""Network architectures.
+"""Network architectures: one trunk, and a linear head for each question.
 
-`SEResNet` is a small residual network (He et al., arXiv 1512.03385) with squeeze-and-excitation (Hu et al.,
-arXiv 1709.01507), sized for 48x48 grey faces.
+`seresnet` is a small residual network (He et al., arXiv 1512.03385) with squeeze-and-excitation (Hu et al.,
+arXiv 1709.01507), `cbamresnet` one with convolutional block attention (Woo et al., arXiv 1807.06521), `resnet` one
+without either; sized for grey faces of 48 px. The others are torchvision's, made to read one grey channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from models.training.data import FER2013, FERPLUS
+from models.training.recipe import Model
+
+__all__ = ["Network", "build"]
+
+
+class Network(nn.Module):
+    """Input `(n, 1, side, side)` float32 grey in [0, 1]; output the logits `(n, k)` of each head, in their order."""
+
+    def __init__(self, trunk: nn.Module, channels: int, classes: Mapping[str, Sequence[str]], drop: float) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.drop = nn.Dropout(drop)
+        self.heads = nn.ModuleDict({name: nn.Linear(channels, len(labels)) for name, labels in classes.items()})
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = self.features(x)
+        return tuple(head(features) for head in self.heads.values())
+
+    def features(self, x: Tensor) -> Tensor:
+        """What the heads read: `(n, channels)`."""
+        return self.drop(self.trunk((x - 0.5) / 0.25))
+
+
+def build(model: Model, classes: Mapping[str, Sequence[str]]) -> Network:
+    """The network of a recipe, with random weights; `classes` of each head."""
+    if model.arch in _GATES:
+        trunk, channels = _resnet(model, _GATES[model.arch])
+    else:
+        trunk, channels = _torchvision(model.arch)
+    return Network(trunk, channels, classes, model.drop)
 
 
 class SqueezeExcite(nn.Module):
@@ -31,10 +61,34 @@ class SqueezeExcite(nn.Module):
         return x * self.gate(x)
 
 
-class SEBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm, a channel gate and a shortcut."""
+class BlockAttention(nn.Module):
+    """Rescale channels by their means and maxima, then places by those over the channels."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, channels: int, reduction: int = 8) -> None:
+        super().__init__()
+        self.shared = nn.Sequential(
+            nn.Conv2d(channels, channels // reduction, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels // reduction, channels, 1),
+        )
+        self.places = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * torch.sigmoid(self.shared(x.mean((2, 3), keepdim=True)) + self.shared(x.amax((2, 3), keepdim=True)))
+        return x * torch.sigmoid(self.places(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], 1)))
+
+
+class _NoGate(nn.Identity):
+    """All channels as they are."""
+
+
+_GATES: Mapping[str, type[nn.Module]] = {"seresnet": SqueezeExcite, "cbamresnet": BlockAttention, "resnet": _NoGate}
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions with batch norm, a gate and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int, gate: type[nn.Module]) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
@@ -42,7 +96,7 @@ class SEBlock(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            SqueezeExcite(outputs),
+            gate(outputs),
         )
         self.shortcut = nn.Identity() if stride == 1 and inputs == outputs else _projection(inputs, outputs, stride)
 
@@ -55,27 +109,32 @@ def _projection(inputs: int, outputs: int, stride: int) -> nn.Module:
     return nn.Sequential(pool, nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
-class SEResNet(nn.Module):
-    """Shared trunk with an 8-class (FER+) and a 7-class (FER2013) head.
+def _resnet(model: Model, gate: type[nn.Module]) -> tuple[nn.Module, int]:
+    channels = model.stem
+    layers: list[nn.Module] = [
+        nn.Conv2d(1, channels, 3, 1, 1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    ]
+    for width, depth in zip(model.widths, model.blocks, strict=True):
+        for i in range(depth):
+            layers.append(Block(channels, width, stride=2 if i == 0 else 1, gate=gate))
+            channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels
 
-    Input `(n, 1, 48, 48)` float32 grey in [0, 1]; output two logit tensors `(n, 8)` and `(n, 7)`.
-    """
 
-    def __init__(
-        self, widths: Sequence[int] = (32, 64, 128, 192), blocks: Sequence[int] = (1, 2, 2, 1), drop: float = 0.3
-    ) -> None:
-        super().__init__()
-        stem = 24
-        layers: list[nn.Module] = [nn.Conv2d(1, stem, 3, 1, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
-        channels = stem
-        for width, depth in zip(widths, blocks, strict=True):
-            for i in range(depth):
-                layers.append(SEBlock(channels, width, stride=2 if i == 0 else 1))
-                channels = width
-        self.trunk = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(drop))
-        self.ferplus = nn.Linear(channels, len(FERPLUS))
-        self.fer2013 = nn.Linear(channels, len(FER2013))
+def _torchvision(arch: str) -> tuple[nn.Module, int]:
+    from torchvision import models  # noqa: PLC0415 -- the residual networks do without it
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk((x - 0.5) / 0.25)
-        return self.ferplus(features), self.fer2013(features)
+    if arch == "resnet50":
+        net = models.resnet50()
+        channels = net.fc.in_features
+        net.conv1 = nn.Conv2d(1, 64, 3, 1, 1, bias=False)  # of a face of 48 px, 7x7 / 2 and a pool would leave 12
+        net.maxpool, net.fc = nn.Identity(), nn.Identity()
+        return net, channels
+    net = models.mobilenet_v3_large() if arch == "mobilenet_v3" else models.efficientnet_b0()
+    first = net.features[0][0]
+    net.features[0][0] = nn.Conv2d(1, first.out_channels, 3, 1, 1, bias=False)
+    channels = net.classifier[0 if arch == "mobilenet_v3" else 1].in_features
+    net.classifier = nn.Identity()
+    return net, channels

@@ -21,6 +21,7 @@ from pipeline.cli.replay import replay
 from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
 from pipeline.cli.topics import topics
+from pipeline.cli.train import evaluate, export, train
 from pipeline.cli.tune import tune
 from pipeline.cli.worker import worker
 
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, capture, worker):
+for command in (run, demo, analyze, record, replay, tune, capture, worker, train, evaluate, export):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(cameras, name="cameras")

@@ -1,0 +1,139 @@
+"""Faces to learn from: the FER2013 / FER+ file, or any folder of pictures by class.
+
+FER+ label distributions: Barsoum et al., arXiv 1608.01041. Every label is a distribution over the classes of a head; a
+row of zeros means that nobody said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from operators.errors import ConfigError
+
+__all__ = ["FER2013", "FERPLUS", "INTENSITY", "Data", "Faces", "Grey", "load_data"]
+
+FERPLUS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+FER2013 = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+INTENSITY = ("still", "expressive")
+"""Share of raters who saw nothing, and who saw some expression."""
+
+Grey = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+PICTURES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
+HELD_OUT = 5
+"""Where a folder has no test split, every fifth picture of a class is one, by the hash of its bytes."""
+TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "val", "valid", "validation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Faces:
+    """One split: `images (n, side, side)` grey, `targets` by head `(n, k)`, in the order of the head's classes.
+
+    `clear (n,)` says where the label of the first head is beyond dispute: more than half of the raters agree.
+    """
+
+    images: Grey
+    targets: Mapping[str, Floats]
+    clear: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def where(self, mask: NDArray[np.bool_]) -> Faces:
+        """Those of the mask."""
+        return Faces(self.images[mask], {head: rows[mask] for head, rows in self.targets.items()}, self.clear[mask])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """Both splits, the classes of each head, and the hash of what they came from."""
+
+    training: Faces
+    test: Faces
+    classes: Mapping[str, tuple[str, ...]]
+    sha256: str
+
+
+def load_data(path: Path, *, side: int = 48) -> Data:
+    """Read an npz file with FER2013 pictures and FER+ votes, or a folder with a folder of pictures for each class.
+
+    A folder may hold `train` and `test` (or `val`) with the classes below; else a fifth of it is held out. Pictures of
+    the training split that occur in the test split too are left out. Raises ConfigError.
+    """
+    if path.is_dir():
+        return _load_folder(path, side)
+    if not path.is_file():
+        raise ConfigError(f"no training data at {path}: expected an npz file, or a folder with one folder per class")
+    if side != FER_SIDE:
+        raise ConfigError(f"the pictures of {path} are {FER_SIDE}x{FER_SIDE}: set side: {FER_SIDE}, got {side}")
+    return _load_npz(path)
+
+
+FER_SIDE = 48
+
+
+def _load_npz(path: Path) -> Data:
+    with np.load(path, allow_pickle=False) as data:
+        kept = np.where(data["ferplus_votes"] > 1, data["ferplus_votes"], 0).astype(np.float32)  # one vote is noise
+        votes = _distribution(kept)
+        label7 = np.eye(len(FER2013), dtype=np.float32)[data["label7"].astype(int)]
+        still = votes[:, :1]
+        intensity = np.hstack([still, votes.sum(1, keepdims=True) - still])
+        clear = kept[:, : len(FERPLUS)].max(1) > 0.5 * kept.sum(1)
+        faces = Faces(data["images"], {"ferplus": votes, "fer2013": label7, "intensity": intensity}, clear)
+        public, group = data["split"] == 1, data["dup_group"]
+    leaked = np.isin(group, group[public])
+    classes = {"ferplus": FERPLUS, "fer2013": FER2013, "intensity": INTENSITY}
+    return Data(faces.where(~public & ~leaked), faces.where(public), classes, _digest(path.read_bytes()))
+
+
+def _distribution(kept: Floats) -> Floats:
+    """Votes `(n, 10)` as shares of the 8 classes; where `unknown` or `NF` has most, the face isn't usable: zeros."""
+    usable = kept[:, :8].max(1) > kept[:, 8:].max(1)
+    votes = kept[:, :8] * usable[:, None]
+    return np.asarray(votes / np.maximum(votes.sum(1, keepdims=True), 1), np.float32)
+
+
+def _load_folder(path: Path, side: int) -> Data:
+    parts = {one.name.lower(): one for one in sorted(path.iterdir()) if one.is_dir()}
+    train = next((parts[name] for name in TRAIN_NAMES if name in parts), None)
+    test = next((parts[name] for name in TEST_NAMES if name in parts), None)
+    labels = tuple(sorted(one.name for one in (train or path).iterdir() if one.is_dir()))
+    if len(labels) < 2:
+        raise ConfigError(f"expected a folder for each of two or more classes in {train or path}, got {labels}")
+    seen: dict[str, bool] = {}
+    pictures: list[tuple[Grey, int, bool]] = []
+    for root, fixed in [(test, True), (train, False)] if train and test else [(train or path, None)]:
+        for index, label in enumerate(labels):
+            for file in sorted(one for one in (root / label).rglob("*") if one.suffix.lower() in PICTURES):
+                digest = _digest(file.read_bytes())
+                held = int(digest[:8], 16) % HELD_OUT == 0 if fixed is None else fixed
+                if seen.setdefault(digest, held) == held:
+                    pictures.append((_read(file, side), index, held))
+    if not pictures:
+        raise ConfigError(f"no pictures below {path}: expected files of {', '.join(PICTURES)} in the folder of a class")
+    images = np.stack([image for image, _, _ in pictures])
+    targets = np.eye(len(labels), dtype=np.float32)[[index for _, index, _ in pictures]]
+    faces = Faces(images, {"label": targets}, np.ones(len(images), bool))
+    held_out = np.array([held for _, _, held in pictures])
+    return Data(faces.where(~held_out), faces.where(held_out), {"label": labels}, _digest("".join(seen).encode()))
+
+
+def _read(file: Path, side: int) -> Grey:
+    image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise ConfigError(f"{file} is not a picture: take it out of the training data")
+    shrinks = min(image.shape) > side
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,161 @@
+"""Recipes: everything that decides a training run, read from a YAML file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from operators.errors import ConfigError
+
+__all__ = ["Augment", "Degrade", "Head", "Model", "Optimizer", "Recipe", "Schedule", "read_recipe", "write_recipe"]
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of a recipe; a key that nobody knows is a mistake."""
+
+
+class Head(Section):
+    """One question that the network answers, and how wrong answers cost.
+
+    Its classes come from the data: `ferplus`, `fer2013` and `intensity` of the npz file, `label` of a folder.
+    """
+
+    weight: Positive = 1.0
+    """Of this loss among those of all heads."""
+    smoothing: Share = 0.0
+    """Label smoothing: how much of each target is spread over all classes."""
+    focal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Focal exponent gamma (Lin et al., arXiv 1708.02002): faces that are read well count less; 0 = cross-entropy."""
+    adjust: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Logit adjustment tau (Menon et al., arXiv 2007.07314): rare classes have to win by more while training."""
+    effective: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    """Class weights by the effective number of samples (Cui et al., arXiv 1901.05555), 0.999 for instance; 0 = none."""
+
+
+class Model(Section):
+    """The network: `mien train --help` lists the architectures."""
+
+    arch: Literal["seresnet", "cbamresnet", "resnet", "mobilenet_v3", "efficientnet_b0", "resnet50"] = "seresnet"
+    stem: Count = 24
+    """Channels of the first convolution (the residual networks only, as the next two)."""
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    """Channels of each stage; each halves the picture."""
+    blocks: tuple[int, ...] = (1, 2, 2, 1)
+    """Blocks of each stage."""
+    drop: Share = 0.3
+    """Dropout before the heads."""
+
+
+class Degrade(Section):
+    """What distance and a camera do to a face."""
+
+    share: Share = 0.4
+    """Of the training faces that are degraded; the other figures are about those."""
+    smallest: Annotated[int, msgspec.Meta(ge=4)] = 10
+    """Pixels of the smallest face to shrink to."""
+    largest: Annotated[int, msgspec.Meta(ge=4)] = 40
+    """Pixels of the largest."""
+    noise: Share = 0.5
+    """Share with sensor noise."""
+    jpeg: Share = 0.5
+    """Share that is JPEG-compressed, at a quality of 30 to 95."""
+    h264: Share = 0.1
+    """Share that is H.264-compressed, at a constant rate factor of 23 to 38."""
+
+
+class Augment(Section):
+    """How a face is varied each time it is drawn."""
+
+    rotate: Annotated[float, msgspec.Meta(ge=0, le=180)] = 15.0
+    """Degrees to either side."""
+    scale: tuple[float, float] = (0.9, 1.1)
+    """Smallest and largest factor of its size."""
+    shift: Share = 0.08
+    """Of the side of the picture, in every direction."""
+    brightness: tuple[float, float] = (0.8, 1.2)
+    """Smallest and largest factor of the mean."""
+    contrast: tuple[float, float] = (0.7, 1.3)
+    """Smallest and largest factor of the distance from the mean."""
+    gamma: Share = 0.3
+    """Share whose tones are bent."""
+    jitter: Share = 0.1
+    """Share with pixel noise of a few levels."""
+    occlude: Share = 0.3
+    """Share of which a patch is covered."""
+    mixup: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Beta parameter of mixup (Zhang et al., arXiv 1710.09412), 0.2 for instance; 0 = none."""
+    degrade: Degrade = Degrade()
+
+
+class Optimizer(Section):
+    """AdamW."""
+
+    learning_rate: Positive = 0.002
+    weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.05
+    """Of matrices; biases and norms have none."""
+    clip: Positive = 2.0
+    """Largest norm of the gradient."""
+
+
+class Schedule(Section):
+    """A cosine after a linear warm-up."""
+
+    epochs: Count = 60
+    stop_after: Count | None = None
+    """End here, before the cosine does; default: at its end."""
+    warmup: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    """Epochs until the full learning rate."""
+
+    def rate(self, epoch: float) -> float:
+        """Share of the learning rate at a (fractional) epoch."""
+        warm = min(1.0, (epoch + 0.01) / self.warmup) if self.warmup else 1.0
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / self.epochs)))
+
+
+class Recipe(Section):
+    """A training run; with the data and the seed it gives the same network again, up to the order of sums."""
+
+    name: str
+    """Of the network: `arch_variant.tag`."""
+    heads: dict[str, Head]
+    """By name, the one that matters most first."""
+    seed: int = 1
+    side: Annotated[int, msgspec.Meta(ge=16, le=256)] = 48
+    """Pixels of the grey picture that the network reads."""
+    batch_size: Count = 128
+    balance: Share = 0.0
+    """Classes of the first head are drawn by their frequency to the power of -balance: 0.5 square root, 1 uniform."""
+    averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.999
+    """Decay of the moving average of the weights, which is the result."""
+    model: Model = Model()
+    augment: Augment = Augment()
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    teach: Share = 0.0
+    """Weight of the teachers' answers (`--teacher RUN`) against the labels."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; raises ConfigError that says what is wrong, and where."""
+    try:
+        return msgspec.convert(YAML(typ="safe").load(path), Recipe)
+    except OSError as error:
+        raise ConfigError(f"the recipe {path} can't be read: {error.strerror}") from error
+    except (YAMLError, msgspec.ValidationError) as error:
+        raise ConfigError(f"the recipe {path} is wrong: {error}") from error
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """Write it with all its defaults."""
+    document: dict[str, Any] = msgspec.to_builtins(recipe)
+    with path.open("w") as file:
+        YAML(typ="safe").dump(document, file)
