@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.integration
@@ -46,9 +49,10 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def start(config: Path) -> subprocess.Popen[str]:
+def start(config: Path, *options: str) -> subprocess.Popen[str]:
+    main = "from pipeline.cli import main; raise SystemExit(main())"
     return subprocess.Popen(
-        [sys.executable, "-c", "from pipeline.cli import main; raise SystemExit(main())", "run", "-c", str(config)],
+        [sys.executable, "-c", main, "run", "-c", str(config), *options],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -103,6 +107,53 @@ def test_sigterm_ends_in_time_and_loses_no_alert(config: Path, tmp_path: Path) -
     assert counts
     frames, analysed = int(counts[1]), int(counts[2])
     assert frames == analysed + sum(map(int, re.findall(r"\d+", counts[3])))
+
+
+def test_open_pages_do_not_hold_up_the_end(config: Path, tmp_path: Path) -> None:
+    """Two consoles listen to events while SIGTERM comes; their streams end in order."""
+    process = start(config)
+    try:
+        assert process.stdout is not None
+        lines = iter(process.stdout.readline, "")
+        url = next(found[1] for line in lines if (found := re.search(r"console at (http://\S+)", line)))
+        with ExitStack() as pages:
+            streams = [pages.enter_context(httpx.stream("GET", f"{url}api/events", timeout=30)) for _ in range(2)]
+            received = [stream.iter_lines() for stream in streams]
+            for lines_of_page in received:
+                while not next(lines_of_page).startswith("data: "):
+                    pass
+            status = httpx.get(f"{url}api/status").json()
+            asked_at = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            for lines_of_page in received:
+                list(lines_of_page)
+            output, _ = process.communicate(timeout=20)
+            took_s = time.monotonic() - asked_at
+    finally:
+        process.kill()
+    assert process.returncode == 0, output
+    assert took_s < 5
+    assert "Traceback" not in output
+    assert status["purpose"] == "a test of the runtime on the built-in scene"
+
+
+def test_a_console_that_is_switched_off_is_not_there(config: Path) -> None:
+    config.write_text(config.read_text() + "console: {enabled: false}\n")
+    process = start(config, "--for", "1s")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert "console at" not in output
+
+
+def test_a_port_that_is_taken_ends_the_run_before_it_begins(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config.write_text(config.read_text() + f"console: {{port: {port}}}\n")
+        process = start(config)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert f"127.0.0.1:{port}" in output
+    assert "console.port" in output
 
 
 def test_a_restart_goes_on_with_the_alert_that_fires(config: Path, tmp_path: Path) -> None:
