@@ -12,10 +12,14 @@ export const firing = new EventTarget();
 let found = new Map();
 let wanted = false;
 
-/** Firing alerts: the most severe first, then the newest. */
+/** Firing alerts: those that nobody has seen or silenced first, then the most severe, then the newest. */
 export function list() {
-  return [...found.values()].sort((a, b) => rank(b.severity) - rank(a.severity) || b.starts_at - a.starts_at);
+  return [...found.values()].sort(
+    (a, b) => quiet(a) - quiet(b) || rank(b.severity) - rank(a.severity) || b.starts_at - a.starts_at,
+  );
 }
+
+const quiet = (alert) => Number(Boolean(alert.acknowledged_at || alert.silenced_by));
 
 const SEVERITIES = ["info", "notice", "warning", "critical"];
 const rank = (severity) => SEVERITIES.indexOf(severity);

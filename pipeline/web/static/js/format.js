@@ -7,16 +7,19 @@ const WALL_CLOCK = 1e8;
 
 const made = new Map();
 
+/** The viewer's own variety of the language, as en-GB: it decides the order of day and month. */
+const locale = () => navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
+
 function formatter(kind, options) {
   const name = `${language} ${kind.name} ${JSON.stringify(options)}`;
-  if (!made.has(name)) made.set(name, new kind(language, options));
+  if (!made.has(name)) made.set(name, new kind(locale(), options));
   return made.get(name);
 }
 
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
 const SHORT_TIME = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const DAY = { month: "short", day: "numeric" };
-const LONG_DAY = { year: "numeric", month: "long", day: "numeric" };
+const LONG_DAY = { year: "numeric", month: "short", day: "numeric" };
 
 const dated = (ts, options) => formatter(Intl.DateTimeFormat, options).format(new Date(ts * 1000));
 const today = (ts) => new Date(ts * 1000).toDateString() === new Date().toDateString();
@@ -49,6 +52,11 @@ export function zone() {
   const parts = formatter(Intl.DateTimeFormat, { timeZoneName: "short" }).formatToParts(new Date());
   return parts.find((part) => part.type === "timeZoneName").value;
 }
+
+const ROUGH_S = 600;
+
+/** The same in whole minutes from ten minutes on, for what goes on. */
+export const roughly = (seconds) => lasted(seconds >= ROUGH_S ? Math.floor(seconds / 60) * 60 : Math.round(seconds));
 
 /** `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`: two units at most. */
 export function lasted(seconds) {

@@ -5,11 +5,11 @@ import { attribute, h, s, shown, text } from "./dom.js";
 import { feed, latest } from "./feed.js";
 import { firing, list } from "./firing.js";
 import { clock, lasted, zone } from "./format.js";
-import { LANGUAGES, language, t, term } from "./i18n.js";
+import { t, term } from "./i18n.js";
 import { icon } from "./icons.js";
+import { choices } from "./parts/choices.js";
 import { helpDialog } from "./parts/help.js";
 import { route, to } from "./router.js";
-import { THEMES, setTheme, theme } from "./theme.js";
 
 const PLACES = ["now", "alerts", "cameras", "zones", "rules", "replay"];
 const STALE = "stale";
@@ -22,7 +22,7 @@ export function frame({ changed }) {
   following = new AbortController();
   const { signal } = following;
   const main = h("main", { id: "main", tabindex: "-1" });
-  const help = helpDialog();
+  const help = helpDialog(changed);
   const ways = PLACES.map((name) => way(name));
   const lost = lostBanner();
   document.body.replaceChildren(
@@ -72,7 +72,7 @@ function top({ help, changed, signal }) {
   const tick = () => {
     attribute(pulse, "data-state", latest.lostSince ? "lost" : latest.heard ? "live" : "wait");
     const word = latest.lostSince ? t("live.lost") : t("live.on");
-    text(when, latest.heard ? `${word} ${clock((latest.lostSince ?? Date.now()) / 1000)} ${zone()}` : t("live.wait"));
+    text(when, latest.heard ? `${word} ${clock(latest.heard / 1000)} ${zone()}` : t("live.wait"));
   };
   const timer = setInterval(tick, 1000);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -85,34 +85,9 @@ function top({ help, changed, signal }) {
     h("a", { class: "mark", href: to("now") }, h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }), "mien"),
     purpose,
     pulse,
-    h(
-      "div",
-      { class: "choices" },
-      languageChoice(changed),
-      themeChoice(),
-      h("button", { class: "bare", type: "button", onclick: help.open, "aria-label": t("help.open") }, icon("help")),
-    ),
+    choices(changed),
+    h("button", { class: "bare", type: "button", onclick: help.open, "aria-label": t("help.open") }, icon("help")),
   );
-}
-
-function languageChoice(changed) {
-  const choice = h(
-    "select",
-    { "aria-label": t("language"), class: "bare", onchange: () => changed(choice.value) },
-    Object.entries(LANGUAGES).map(([code, name]) =>
-      h("option", { value: code, lang: code, selected: code === language }, name),
-    ),
-  );
-  return choice;
-}
-
-function themeChoice() {
-  const choice = h(
-    "select",
-    { "aria-label": t("theme"), class: "bare", onchange: () => setTheme(choice.value) },
-    THEMES.map((name) => h("option", { value: name, selected: name === theme() }, t(`theme.${name}`))),
-  );
-  return choice;
 }
 
 function way(name) {

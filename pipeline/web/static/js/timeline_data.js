@@ -2,12 +2,15 @@
 
 import { UNKNOWN, ordered } from "./expressions.js";
 
+/** The labels from the bottom of the stack to its top. */
+export const layersOf = (labels) => [...ordered(labels), UNKNOWN];
+
 /**
  * Stack the shares: of all faces that were seen, so many showed this, so many couldn't be read.
- * `tops[i]` is the upper edge of layer i, null where nobody was in sight or nobody looked.
+ * `tops[i]` is the upper edge of layer i, null where nobody was in sight or nobody looked; the last value stands twice,
+ * at the beginning and at the end of the last stretch.
  */
-export function stacked(timeline) {
-  const layers = [...ordered(Object.keys(timeline.shares)), UNKNOWN];
+export function stacked(timeline, layers) {
   const tops = layers.map(() => new Array(timeline.start.length).fill(null));
   timeline.start.forEach((_, place) => {
     const parts = sharesAt(timeline, place);
@@ -18,13 +21,14 @@ export function stacked(timeline) {
       tops[layer][place] = Math.min(1, sum);
     });
   });
-  return { layers, tops };
+  const end = timeline.start.length ? [timeline.start.at(-1) + timeline.width_s] : [];
+  return { edges: [...timeline.start, ...end], tops: tops.map((values) => [...values, ...values.slice(-1)]) };
 }
 
 /** The share of each label at one place, of all faces there; null where there were none. */
 export function sharesAt(timeline, place) {
-  const unknown = timeline.unknown[place];
-  if (unknown === null || unknown === undefined) return null;
+  const unknown = timeline.unknown[place] ?? null;
+  if (unknown === null) return null;
   const parts = { [UNKNOWN]: unknown };
   for (const [label, values] of Object.entries(timeline.shares)) parts[label] = (values[place] ?? 0) * (1 - unknown);
   return parts;
@@ -59,4 +63,10 @@ function meanShares(timeline, places) {
 /** Why part of a stretch was not seen, or null. */
 export function gapIn(timeline, from, to) {
   return timeline.gaps.find((gap) => gap.from_ts < to && gap.to_ts > from)?.reason ?? null;
+}
+
+/** Which stretch a time is in, or null where there is none. */
+export function placeOf(timeline, ts) {
+  const place = Math.floor((ts - (timeline.start[0] ?? 0)) / timeline.width_s);
+  return place >= 0 && place < timeline.start.length ? place : null;
 }

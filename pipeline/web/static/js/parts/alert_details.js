@@ -62,7 +62,7 @@ function times(alert) {
     { class: "facts" },
     pair(t("alert.started"), full(alert.starts_at)),
     pair(t("alert.fired"), full(alert.fired_at)),
-    pair(t("alert.ended"), end === null ? t("alert.goes.on") : full(end)),
+    end === null ? null : pair(t("alert.ended"), full(end)),
     pair(t("alert.lasted"), end === null ? t("alert.goes.on") : lasted(end - alert.starts_at)),
     alert.silenced_by ? pair(t("silenced"), alert.silenced_by) : null,
     alert.config ? pair(t("alert.config"), h("code", {}, alert.config)) : null,

@@ -26,19 +26,16 @@ export function filterForm(filter, { rules, cameras, changed, signal }) {
     const all = values[name] && !options.includes(values[name]) ? [...options, values[name]] : options;
     const select = h(
       "select",
-      { name, onchange: () => change(name, select.value), signal },
+      { id: `filter-${name}`, name, onchange: () => change(name, select.value), signal },
       h("option", { value: "" }, t(`filter.${name}.any`)),
       all.map((value) => h("option", { value, selected: value === values[name] }, word(value))),
     );
-    return h("label", {}, h("span", {}, t(`filter.${name}`)), select);
+    return field(name, select);
   };
-  const moment = (name) =>
-    h(
-      "label",
-      {},
-      h("span", {}, t(`filter.${name}`)),
-      h("input", { type: "datetime-local", name, value: values[name], onchange: (event) => change(name, event.target.value), signal }),
-    );
+  const moment = (name) => {
+    const listen = { onchange: (event) => change(name, event.target.value), signal };
+    return field(name, h("input", { id: `filter-${name}`, type: "datetime-local", name, value: values[name], ...listen }));
+  };
   const between = h("div", { class: "between" }, moment("from"), moment("to"));
   shown(between, values.time === "between");
   const count = h("span", { class: "count" });
@@ -65,3 +62,5 @@ export function filterForm(filter, { rules, cameras, changed, signal }) {
     ),
   );
 }
+
+const field = (name, control) => h("div", { class: "field" }, h("label", { for: control.id }, t(`filter.${name}`)), control);

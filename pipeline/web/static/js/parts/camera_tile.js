@@ -1,7 +1,7 @@
 /** One camera in a strip of many: what it does, how fast, how old, what it shows, what to do about it. */
 
 import { attribute, h, shown, text } from "../dom.js";
-import { lasted, number } from "../format.js";
+import { lasted, number, roughly } from "../format.js";
 import { english, t, term } from "../i18n.js";
 import { stateShape } from "../icons.js";
 import { to } from "../router.js";
@@ -15,8 +15,8 @@ export function sights(camera) {
   return [...counts].map(([label, many]) => (many > 1 ? `${many} × ` : "") + term("expression", label)).join(", ");
 }
 
-/** A tile: { element, update(camera) }. */
-export function cameraTile(first) {
+/** Makes tiles with their names as headings of a level: { element, update(camera) }. */
+export const cameraTile = (heading) => (first) => {
   const shape = stateShape();
   const state = h("span", { class: "state" });
   const rate = h("span", {});
@@ -26,7 +26,7 @@ export function cameraTile(first) {
   const element = h(
     "li",
     { class: "tile" },
-    h("a", { href: to("cameras", first.camera_id) }, h("h3", {}, first.camera_id)),
+    h("a", { href: to("cameras", first.camera_id) }, h(heading, { class: "name" }, first.camera_id)),
     h("p", { class: "condition" }, shape.element, state),
     h("p", { class: "rates" }, rate, age),
     sight,
@@ -35,15 +35,17 @@ export function cameraTile(first) {
   return {
     element,
     update(camera) {
+      const live = camera.state === "live";
       attribute(element, "data-state", camera.state);
+      attribute(element, "data-unwell", live && Boolean(camera.advice));
       shape.update(camera.state);
       text(state, term("state", camera.state) + (camera.cause ? ` · ${term("cause", camera.cause)}` : ""));
-      text(rate, t("camera.rate", { analysed: number(camera.fps_analysed, 1), incoming: number(camera.fps_in, 1) }));
-      text(age, camera.age_s === null ? "" : t("camera.age", { span: lasted(camera.age_s) }));
+      text(rate, live ? t("camera.rate", { analysed: number(camera.fps_analysed, 1), incoming: number(camera.fps_in, 1) }) : "");
+      text(age, camera.age_s === null ? "" : live ? t("camera.age", { span: lasted(camera.age_s) }) : t("camera.silent", { span: roughly(camera.age_s) }));
       text(sight, sights(camera));
       text(advice, camera.advice);
       shown(advice, Boolean(camera.advice));
       shown(sight, !camera.advice);
     },
   };
-}
+};

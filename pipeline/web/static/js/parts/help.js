@@ -4,6 +4,7 @@ import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
 import { keysOn, setKeys } from "../keys.js";
+import { choices } from "./choices.js";
 
 const KEYS = [
   ["1 … 6", "help.views"],
@@ -16,8 +17,8 @@ const KEYS = [
   ["?", "help.help"],
 ];
 
-/** A dialog, closed: { element, open }. */
-export function helpDialog() {
+/** A dialog, closed: { element, open }; `changed` is told of another language. */
+export function helpDialog(changed) {
   const off = h("input", { type: "checkbox", checked: keysOn(), onchange: () => setKeys(off.checked) });
   const element = h(
     "dialog",
@@ -39,6 +40,7 @@ export function helpDialog() {
       ),
       h("p", { class: "aside" }, t("help.zones")),
       h("label", { class: "switch" }, off, " ", t("help.on")),
+      choices(changed),
     ),
   );
   return { element, open: () => element.showModal() };

@@ -30,12 +30,14 @@ export function picture(cameraId, { sized, signal }) {
   async function look() {
     if (!visible || latest.lostSince !== null) return;
     if (latest.status?.live === "off") return say(t("picture.off"));
+    const camera = latest.cameras.find((one) => one.camera_id === cameraId);
+    if (camera?.state !== "live" || !camera.analysed) return say(t("picture.none"));
     const wide = Math.min(WIDTH, Math.round(element.clientWidth * devicePixelRatio));
     const path = `api/cameras/${encodeURIComponent(cameraId)}/picture?width=${Math.max(160, wide)}`;
     try {
       const answer = await reach(path, { signal, cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
       if (answer.status === 304) return;
-      if (!answer.ok) return say(t(answer.status === 404 ? "picture.none" : "picture.wait"));
+      if (!answer.ok) return say(t("picture.none"));
       tag = answer.headers.get("ETag");
       await draw(await answer.blob());
       say("");

@@ -43,7 +43,8 @@ function table(timeline, caption) {
 function line(row, labels) {
   const time = h("th", { scope: "row" }, clock(row.from));
   if (!row.shares) {
-    const words = row.gap ? t("timeline.gap", { reason: term("gap", row.gap) }) : t("camera.nobody");
+    const absent = row.faces === null ? t("timeline.unseen") : t("camera.nobody");
+    const words = row.gap ? t("timeline.gap", { reason: term("gap", row.gap) }) : absent;
     return h("tr", {}, time, h("td", { colspan: labels.length + 1, class: "aside" }, words));
   }
   return h("tr", {}, time, h("td", {}, number(row.faces, 1)), labels.map((label) => h("td", {}, percent(row.shares[label]))));

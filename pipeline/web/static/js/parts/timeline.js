@@ -6,10 +6,11 @@
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
 import { h, text } from "../dom.js";
 import { colourOf, UNKNOWN } from "../expressions.js";
+import { latest } from "../feed.js";
 import { clock, minute, number, percent, zone } from "../format.js";
 import { t, term } from "../i18n.js";
 import { colour, colours } from "../theme.js";
-import { gapIn, sharesAt, stacked } from "../timeline_data.js";
+import { gapIn, layersOf, placeOf, sharesAt, stacked } from "../timeline_data.js";
 
 const HEIGHT = 260;
 const LANE = 10;
@@ -22,25 +23,25 @@ export function timelineChart({ label, signal }) {
   const room = h("div", { class: "chart", role: "img", tabindex: "0", "aria-label": label });
   const read = readout();
   const element = h("div", { class: "timeline" }, read.element, room);
+  const layers = layersOf(latest.status?.expressions ?? []);
   let chart = null;
   let timeline = null;
-  let layers = [];
+  read.labels(layers);
 
   function update(next) {
     timeline = next;
-    const stack = stacked(next);
-    const data = [next.start, ...[...stack.tops].reverse()];
-    if (!chart || stack.layers.join() !== layers.join()) build(stack.layers, data);
-    else chart.setData(data, false);
+    const { edges, tops } = stacked(next, layers);
+    const data = [edges, ...tops.reverse()];
+    if (chart) chart.setData(data, false);
+    else chart = new uPlot(options(), data, room);
     chart.setScale("x", { min: next.from, max: next.to });
-    read.at(timeline, chart.cursor.idx ?? null);
+    readAt(chart);
   }
 
-  function build(names, data) {
-    chart?.destroy();
-    layers = names;
-    read.labels(names);
-    chart = new uPlot(options(), data, room);
+  /** Read the figures where the pointer is. */
+  function readAt(plot) {
+    const { left } = plot.cursor;
+    read.at(timeline, left >= 0 ? placeOf(timeline, plot.posToVal(left, "x")) : null);
   }
 
   function options() {
@@ -61,7 +62,7 @@ export function timelineChart({ label, signal }) {
       hooks: {
         drawClear: [(plot) => gaps(plot, timeline)],
         draw: [(plot) => alerts(plot, timeline)],
-        setCursor: [(plot) => timeline && read.at(timeline, plot.cursor.idx ?? null)],
+        setCursor: [readAt],
       },
     };
   }
@@ -90,10 +91,12 @@ export function timelineChart({ label, signal }) {
 const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -Infinity, End: Infinity };
 
 function walk(event, chart, timeline) {
-  if (!chart || !(event.key in STEPS)) return;
+  if (!chart || !timeline.start.length || !(event.key in STEPS)) return;
   event.preventDefault();
   const last = timeline.start.length - 1;
-  const place = Math.max(0, Math.min(last, (chart.cursor.idx ?? last) + STEPS[event.key]));
+  const { left } = chart.cursor;
+  const before = left >= 0 ? placeOf(timeline, chart.posToVal(left, "x")) : null;
+  const place = Math.max(0, Math.min(last, before === null ? last : before + STEPS[event.key]));
   const middle = timeline.start[place] + timeline.width_s / 2;
   chart.setCursor({ left: chart.valToPos(middle, "x"), top: 10 }, true);
 }
@@ -129,12 +132,16 @@ function readout() {
       const start = timeline.start[place];
       text(when, `${clock(start)} – ${clock(start + timeline.width_s)}`);
       const gap = gapIn(timeline, start, start + timeline.width_s);
-      text(faces, shares ? facesWord(timeline, place) : gap ? t("timeline.gap", { reason: term("gap", gap) }) : t("camera.nobody"));
+      text(faces, shares ? t("timeline.faces", { n: number(timeline.faces[place], 1) }) : absence(timeline, place, gap));
     },
   };
 }
 
-const facesWord = (timeline, place) => (timeline.faces ? t("timeline.faces", { n: number(timeline.faces[place], 1) }) : "");
+/** Why there are no shares: nobody looked, or nobody was there. */
+function absence(timeline, place, gap) {
+  if (gap) return t("timeline.gap", { reason: term("gap", gap) });
+  return timeline.faces[place] === null ? t("timeline.unseen") : t("camera.nobody");
+}
 
 function gaps(plot, timeline) {
   if (!timeline) return;

@@ -129,16 +129,24 @@ function timelinePart(id, query, signal) {
 
   async function refresh() {
     if (latest.lostSince !== null || !latest.status) return;
-    const [from, until] = following ? [now() - RANGES[range], now()] : fixed;
     try {
+      const [from, until] = following ? await span() : fixed;
       const timeline = await ask("api/timeline", { query: { camera: id, from, to: until, points: POINTS }, signal });
       problem.replaceChildren();
       chart.update(timeline);
       table.update(timeline);
-      listed.replaceChildren(...timeline.alerts.slice(-LISTED).reverse().map(alertLine));
+      listed.replaceChildren(...latestFirst(timeline.alerts).slice(0, LISTED).map(alertLine));
     } catch (error) {
       if (error.name !== "AbortError") problem.replaceChildren(refusal(error));
     }
+  }
+
+  /** The last so many seconds; a camera that is a file has a time of its own, which only the server knows. */
+  async function span() {
+    const camera = latest.cameras.find((one) => one.camera_id === id);
+    const file = camera?.clock === "media";
+    const end = file ? (await ask("api/timeline", { query: { camera: id, points: 1 }, signal })).to : now();
+    return [Math.max(0, end - RANGES[range]), end];
   }
 
   const choose = (name) => {
@@ -166,6 +174,8 @@ function timelinePart(id, query, signal) {
     table.element,
   );
 }
+
+const latestFirst = (alerts) => [...alerts].sort((a, b) => b.started - a.started);
 
 function alertLine(alert) {
   return h(

@@ -11,7 +11,7 @@ export function show(main, wish) {
   if (wish.id !== null) return showCamera(main, wish);
   const tiles = h("ul", { class: "tiles" });
   const none = nothing(t("cameras.none"));
-  const updateTiles = keyed(tiles, (camera) => camera.camera_id, cameraTile);
+  const updateTiles = keyed(tiles, (camera) => camera.camera_id, cameraTile("h2"));
   main.append(heading(t("view.cameras")), tiles, none);
   const update = () => {
     updateTiles(latest.cameras);

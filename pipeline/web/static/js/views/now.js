@@ -1,17 +1,17 @@
 /** Now: what fires, what the cameras do, and whether what is behind them works. Made to be read from across the room. */
 
 import { ask } from "../api.js";
-import { every, h, keyed, shown, text } from "../dom.js";
+import { attribute, every, h, keyed, shown, text } from "../dom.js";
 import { feed, latest, now } from "../feed.js";
 import { firing, list } from "../firing.js";
-import { lasted, moment, number } from "../format.js";
+import { lasted, moment, number, roughly } from "../format.js";
 import { t, term } from "../i18n.js";
 import { icon, severityShape } from "../icons.js";
 import { cameraTile } from "../parts/camera_tile.js";
 import { figure, heading, place, severity, statusChip, title } from "../parts/words.js";
 import { to } from "../router.js";
 
-const SHOWN = 12;
+const SHOWN = 6;
 const RECENT = 6;
 
 export function show(main, { signal }) {
@@ -20,7 +20,7 @@ export function show(main, { signal }) {
   const updateCards = keyed(cards, (alert) => alert.alert_id, card);
   const more = h("a", { class: "more", href: to("alerts", null, { status: "firing" }) });
   const tiles = h("ul", { class: "tiles" });
-  const updateTiles = keyed(tiles, (camera) => camera.camera_id, cameraTile);
+  const updateTiles = keyed(tiles, (camera) => camera.camera_id, cameraTile("h3"));
   const health = healthPart();
   const recent = recentPart();
   main.append(
@@ -58,11 +58,11 @@ function verdictPart() {
     element,
     update(alerts) {
       const [kind, sentence, more] = verdictOf(alerts);
-      if (element.dataset.kind !== kind) {
+      const severity = kind === "firing" ? alerts[0].severity : null;
+      if (element.dataset.kind !== kind || element.dataset.severity !== (severity ?? undefined)) {
         element.dataset.kind = kind;
-        drawing.replaceChildren(
-          kind === "firing" ? severityShape(alerts[0].severity) : icon({ quiet: "quiet", lost: "lost" }[kind] ?? "cameras"),
-        );
+        attribute(element, "data-severity", severity);
+        drawing.replaceChildren(severity ? severityShape(severity) : icon({ quiet: "quiet", lost: "lost" }[kind] ?? "cameras"));
       }
       text(words, sentence);
       text(detail, more);
@@ -83,16 +83,16 @@ function verdictOf(alerts) {
 
 /** One alert that fires, big and plain. */
 function card(first) {
-  const name = h("h3", {});
-  const rule = h("span", { class: "rule" });
+  const name = h("h2", { class: "title" });
+  const rule = h("code", {});
   const where = h("span", { class: "where" });
   const since = h("span", { class: "since" });
   const noted = h("span", { class: "noted" });
-  const grade = h("div", { class: "grade" });
+  const grade = h("span", { class: "grade" });
   const element = h(
     "li",
     {},
-    h("a", { class: "card alert", href: to("alerts", first.alert_id) }, grade, name, h("p", { class: "facts" }, where, since), h("p", { class: "small" }, rule, noted)),
+    h("a", { class: "card alert", href: to("alerts", first.alert_id) }, h("p", { class: "row" }, grade, since), name, h("p", { class: "row" }, where, noted), rule),
   );
   return {
     element,
@@ -103,8 +103,10 @@ function card(first) {
       }
       text(name, title(alert));
       text(rule, alert.rule);
+      shown(rule, !title(alert).includes(alert.rule));
       text(where, place(alert));
-      text(since, t("now.since", { time: moment(alert.starts_at), span: lasted(Math.round(now() - alert.starts_at)) }));
+      text(since, t("now.since", { time: moment(alert.starts_at), span: roughly(now() - alert.starts_at) }));
+      attribute(element, "data-quiet", Boolean(alert.acknowledged_at || alert.silenced_by));
       text(noted, alert.acknowledged_at ? t("acknowledged") : alert.silenced_by ? t("silenced") : "");
     },
   };

@@ -74,7 +74,7 @@ function editor(main, camera, signal) {
   const yaml = copyable("", { label: t("zones.yaml"), signal });
   const cameras = h(
     "select",
-    { onchange: () => go(to("zones", cameras.value)) },
+    { id: "zones-camera", onchange: () => go(to("zones", cameras.value)) },
     latest.cameras.map((one) => h("option", { value: one.camera_id, selected: one.camera_id === camera.camera_id }, one.camera_id)),
   );
   const sideName = () => side.querySelector("input[name=name]");
@@ -87,16 +87,12 @@ function editor(main, camera, signal) {
       h(
         "div",
         {},
-        h("div", { class: "tools" }, h("label", { class: "inline" }, h("span", {}, t("camera")), cameras), ...Object.values(buttons)),
+        h("div", { class: "tools" }, h("div", { class: "inline" }, h("label", { for: "zones-camera" }, t("camera")), cameras), ...Object.values(buttons)),
         stage.element,
         hint,
       ),
-      h(
-        "div",
-        { class: "zones-side" },
-        h("section", { class: "card", "aria-labelledby": "shapes-title" }, h("h2", { id: "shapes-title" }, t("zones.shapes")), list, side),
-        h("section", { class: "card", "aria-labelledby": "yaml-title" }, h("h2", { id: "yaml-title" }, t("zones.yaml")), h("p", { class: "aside" }, t("zones.paste")), yaml.element),
-      ),
+      h("section", { class: "card side", "aria-labelledby": "shapes-title" }, h("h2", { id: "shapes-title" }, t("zones.shapes")), list, side),
+      h("section", { class: "card", "aria-labelledby": "yaml-title" }, h("h2", { id: "yaml-title" }, t("zones.yaml")), h("p", { class: "aside" }, t("zones.paste")), yaml.element),
     ),
   );
 
@@ -169,9 +165,11 @@ function editor(main, camera, signal) {
   }
 
   function form(shape) {
-    const error = h("span", { class: "error", role: "alert" });
+    const error = h("span", { id: "zone-name-error", class: "error", role: "alert" });
     const name = h("input", {
+      id: "zone-name",
       name: "name",
+      "aria-describedby": "zone-name-error",
       value: shape.name,
       maxlength: 60,
       oninput() {
@@ -185,7 +183,7 @@ function editor(main, camera, signal) {
       },
     });
     return [
-      shape.kind === "zone" ? h("label", {}, h("span", {}, t("zones.name")), name, error) : null,
+      shape.kind === "zone" ? h("div", {}, h("label", { for: "zone-name" }, t("zones.name")), name, error) : null,
       h(
         "table",
         { class: "corners" },
