@@ -29,7 +29,7 @@ export async function speak(code, { keep = false } = {}) {
 }
 
 /**
- * The text for a key, with {names} filled in: t("camera.faces", { n: 2 }).
+ * The text for a key, with {names} filled in: t("alerts.new", { n: 2 }).
  * A text with several forms is chosen by `n`. A key without a text gives the key, which tests don't let pass.
  */
 export function t(key, values = {}) {
