@@ -102,7 +102,7 @@ _HEALTH = {
     "service.name": KEYWORD,  # mien
     "service.node.name": KEYWORD,  # which process
     "service.node.role": KEYWORD,  # run, capture, analyze, evaluate, notify, all
-    "mien.kind": KEYWORD,  # process, camera, drop, stage, sink, queue
+    "mien.kind": KEYWORD,  # process, camera, drop, stage, sink, queue, topic
     "mien.up": BYTE,  # 1 or 0: camera is live, sink works, store can be written
     "mien.uptime_s": FLOAT,
     "mien.firing": INTEGER,  # alerts that fire now
@@ -117,7 +117,7 @@ _HEALTH = {
     "mien.frames.lost": LONG,
     "mien.frames.late": LONG,
     "mien.camera.reconnects": LONG,  # since the last document
-    "mien.age_s": FLOAT,  # now minus the time of the newest frame, or of the oldest record that waits
+    "mien.age_s": FLOAT,  # now minus the time of the newest frame, or of the oldest record that waits, or is kept
     "mien.reason": KEYWORD,  # of a drop
     "mien.count": LONG,  # drops, or calls of a stage, since the last document
     "mien.stage": KEYWORD,

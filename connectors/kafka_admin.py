@@ -20,8 +20,6 @@ __all__ = ["Brokers", "Found", "apply_topics", "delete_topics", "find_topics", "
 READ_S = 10.0
 CLEAN_UP_EVERY_S = 300.0
 """Kafka's own default."""
-FETCH_BYTES = 8 * 1024 * 1024
-"""At most so much of the frames is read to see how old the oldest are, each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +90,7 @@ def oldest_frames(settings: KafkaSettings) -> dict[int, float]:
     reading = connection(settings) | {
         "group_id": None,
         "enable_auto_commit": False,
-        "max_partition_fetch_bytes": settings.max_message_bytes,
-        "fetch_max_bytes": max(settings.max_message_bytes, FETCH_BYTES),
+        "max_partition_fetch_bytes": 1,  # a broker gives one batch at least: pictures are large, and one is enough
     }
     ages: dict[int, float] = {}
     with reached(settings, "reading frames"), closing(KafkaConsumer(**reading)) as consumer:

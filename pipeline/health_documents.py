@@ -43,14 +43,19 @@ class Health:
         times: Mapping[str, Sequence[float]] | None = None,
         queues: Sequence[Queue] = (),
         discarded: int = 0,
+        kept_s: float | None = None,
     ) -> list[Entry]:
-        """The documents of now: `times` are the seconds of each call of each stage since the last time."""
+        """The documents of now: `times` are the seconds of each call of each stage since the last time.
+
+        `kept_s` is the age of the oldest picture that can be read in Kafka, where that is known.
+        """
         return [
             self._process(status, now, discarded),
             *(entry for camera in status.cameras for entry in self._camera(camera, now)),
             *(self._stage(stage, seconds, now) for stage, seconds in (times or {}).items() if seconds),
             *(self._sink(sink, now) for sink in status.sinks),
             *(self._queue(queue, now) for queue in queues),
+            *([] if kept_s is None else [self._topic("frames", kept_s, now)]),
         ]
 
     def _process(self, status: Status, now: float, discarded: int) -> Entry:
@@ -98,6 +103,9 @@ class Health:
     def _queue(self, queue: Queue, now: float) -> Entry:
         body = {"mien.queue": queue.name, "mien.waiting": queue.waiting, "mien.age_s": queue.age_s}
         return self._entry("queue", queue.name, body, now)
+
+    def _topic(self, name: str, age_s: float, now: float) -> Entry:
+        return self._entry("topic", name, {"mien.queue": name, "mien.age_s": round(age_s, 1)}, now)
 
     def _entry(self, kind: str, name: str, body: Mapping[str, Any], now: float, *, camera_id: str = "") -> Entry:
         here = {"service.node.name": self.node, "service.node.role": self.role, "mien.kind": kind}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from typing import Self
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from operators.records import Gap, Observation, Tick
 from operators.rollup import Rollup, Rollups, RollupState
 from pipeline.config import Settings
 from pipeline.health_documents import Health, Queue
+from pipeline.kept_frames import KeptFrames
 from pipeline.recorder import Recorder
 from pipeline.status import Status
 
@@ -45,15 +47,20 @@ class Telemetry:
         self._states: dict[str, RollupState] = {}
         self._observing = threading.Lock()
         self._health = Health(role)
+        self._kept = KeptFrames(settings.kafka) if settings.kafka and "analyze" in role.split("+") else None
+        self._running = ExitStack()
         self._clock = clock
         self._reported_at = clock() // EVERY_S
 
     def __enter__(self) -> Self:
         self._writer.start()
+        if self._kept is not None:
+            self._running.enter_context(self._kept)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Tell what is known of the last seconds, and end."""
+        self._running.close()
         with self._observing:
             self._put(rollup for name, state in self._states.items() for rollup in self._of(name).finish(state, name))
         self._writer.close(CLOSE_S)
@@ -79,6 +86,7 @@ class Telemetry:
                 times=recorder.take_times(),
                 queues=queues,
                 discarded=self._writer.take_discarded(),
+                kept_s=None if self._kept is None else self._kept.take_age(),
             )
         )
 

@@ -9,10 +9,12 @@ from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, 
 
 __all__ = ["privacy"]
 
+KEPT = "(mien.kind:topic AND mien.queue:frames)"
+
 
 def privacy() -> Json:
     """What is kept, for how long, and what is not told."""
-    held = "(mien.kind:camera OR (mien.kind:queue AND mien.queue:analyze))"
+    used = "(mien.kind:camera OR (mien.kind:queue AND mien.queue:analyze))"
     return dashboard(
         "mien-privacy",
         "mien: privacy",
@@ -33,12 +35,13 @@ def privacy() -> Json:
                     height=9,
                 ),
                 time_series(
-                    "Oldest picture in use",
+                    "Oldest picture",
                     over_time(
-                        lucene(Index.HEALTH, held), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
+                        lucene(Index.HEALTH, used), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
                     ),
-                    says="Age of the oldest picture that was worked on: `queue` waited in Kafka, `camera` is the "
-                    "newest in memory. What Kafka still keeps, `mien topics check` says.",
+                    over_time(lucene(Index.HEALTH, KEPT), [("max", "mien.age_s")], alias="kept in Kafka"),
+                    says="`kept in Kafka` is the age of the oldest picture that can still be read there. Of those that "
+                    "were worked on, `queue` waited in Kafka, and `camera` is the newest in memory.",
                     width=16,
                     height=9,
                     unit="s",

@@ -113,6 +113,12 @@ def test_a_stage_tells_its_percentiles():
     )
 
 
+def test_how_long_pictures_are_kept_is_told_where_it_is_known():
+    (told,) = of_kind(Health("analyze").documents(STATUS, NOW, kept_s=61.52), "topic")
+    assert (told["mien.queue"], told["mien.age_s"]) == ("frames", 61.5)
+    assert of_kind(Health("analyze").documents(STATUS, NOW), "topic") == []
+
+
 def test_sinks_and_queues():
     entries = Health("notify").documents(STATUS, NOW, queues=[Queue("alerts-0", 5, 1.5), Queue("alerts-1", 0)])
     sinks = {body["mien.sink"]: (body["mien.waiting"], body["mien.up"]) for body in of_kind(entries, "sink")}

@@ -120,7 +120,7 @@ def make_happen(settings: Settings) -> None:
     busy = CameraStatus("smile", "live", skew_s=0.02, lost=2, drops={"overload": 7}, reconnects={"timeout": 1})
     queues = (Queue("analyze", waiting=3, age_s=1.5), Queue("evaluate", waiting=0, age_s=0.0))
     writer = ElasticWriter(elastic)
-    writer.put(Health("analyze").documents(Status(1.0, (busy,)), now, queues=queues))
+    writer.put(Health("analyze").documents(Status(1.0, (busy,)), now, queues=queues, kept_s=61.5))
     writer.start()
     writer.close(20.0)
     sink = ElasticSink(elastic)

@@ -14,8 +14,10 @@ from connectors.kafka_producer import FrameProducer
 from connectors.kafka_settings import KafkaSettings
 from operators.errors import SinkError
 from operators.records import Gap, GapReason
+from pipeline import kept_frames
 from pipeline.cli import app
 from pipeline.config import load_settings
+from pipeline.kept_frames import KeptFrames
 from tests.servers.kafka import Kafka
 
 CONFIG = """
@@ -100,6 +102,23 @@ def test_a_broker_that_is_not_there_is_said_in_time(
     assert "check kafka.bootstrap" in str(result.exception)
     del result
     gc.collect()
+
+
+def test_a_process_knows_how_long_pictures_are_kept(
+    tmp_path: Path, kafka: Kafka, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept_frames, "EVERY_S", 0.2)
+    path = config(tmp_path, kafka, prefix)
+    mien("topics", "apply", "-c", path)
+    settings = settings_of(path)
+    with FrameProducer(settings, ["lobby", "desk"]) as producer:
+        producer.put(Gap("lobby", 1.0, 2.0, GapReason.DOWN))
+    ends_at = time.monotonic() + 60
+    with KeptFrames(settings) as kept:
+        while (age := kept.take_age()) is None and time.monotonic() < ends_at:
+            time.sleep(0.1)
+    assert age is not None
+    assert 0 <= age < 60
 
 
 def test_the_oldest_readable_frame_is_known_and_goes(tmp_path: Path, kafka: Kafka, prefix: str) -> None:
