@@ -34,8 +34,11 @@ def run(
     """Watch the cameras of a configuration until Ctrl-C.
 
     Reads every camera, finds and follows faces, reads their expressions, evaluates the rules and delivers alerts to the
-    store and the sinks. Nothing is downloaded and no picture leaves the process. Rules that change on the disk are
-    checked and applied while it runs, at once with SIGHUP; everything else needs a restart.
+    store and the sinks. Nothing is downloaded, and no picture is stored or sent to a sink. Rules that change on
+    the disk are checked and applied while it runs, at once with SIGHUP; everything else needs a restart.
+
+    A web console shows it all at http://127.0.0.1:8420/, or where the first lines say. `console:` in the configuration
+    says where it is served, who may see it, and what its live view shows: by itself none that a face can be read in.
 
     Example:  mien run -c mien.yaml --for 10m
     """
@@ -67,7 +70,7 @@ def demo(
     """Run the main job on a built-in scene: no camera, no download, no configuration.
 
     Two portraits walk towards two virtual cameras; rules watch for a smile and for fear. The configuration it uses is
-    pipeline/demo.yaml: copy it to begin your own.
+    pipeline/demo.yaml: copy it to begin your own. Look at it in a browser: http://127.0.0.1:8420/, or where it says.
 
     Example:  mien demo --for 30s
     """

@@ -1,0 +1,130 @@
+"""Does the console slow the analysis? 16 cameras of the built-in scene, with and without open pages, by turns.
+
+    python -m tests.benchmarks.console [--pages 3] [--seconds 15] [--turns 4] [--json FILE]
+
+An open page is a stream of events and the picture of every camera once a second, as the console's first view asks for
+them. Pages run in another process, as browsers do. The cameras send more than the machine can analyse, so that whatever
+the console takes is missing there. Both turns are parts of one run, one after the other, so that what else the machine
+does meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import httpx
+
+from pipeline.bench import context
+from pipeline.config import Settings
+from pipeline.local import LocalPipeline
+from pipeline.metrics import Metrics
+from pipeline.web.server import Console
+
+CAMERAS = 16
+WARM_UP_S = 10.0
+
+
+def page(url: str, looking: Event) -> None:
+    """One console: events, and every picture once a second, while somebody is `looking`."""
+    with httpx.Client(base_url=url, timeout=30) as http:
+        cameras = [one["camera_id"] for one in http.get("/api/cameras").json()]
+        while True:
+            looking.wait()
+            threading.Thread(target=listen, args=(url, looking), daemon=True).start()
+            tags: dict[str, str] = {}
+            while looking.is_set():
+                began = time.monotonic()
+                for camera in cameras:
+                    known = {"If-None-Match": tags[camera]} if camera in tags else {}
+                    answer = http.get(f"/api/cameras/{camera}/picture", params={"width": 320}, headers=known)
+                    tags[camera] = answer.headers.get("etag", "")
+                time.sleep(max(0.0, began + 1 - time.monotonic()))
+
+
+def listen(url: str, looking: Event) -> None:
+    with httpx.stream("GET", f"{url}api/events", timeout=30) as answer:
+        for _ in answer.iter_lines():
+            if not looking.is_set():
+                return
+
+
+def turn(pipeline: LocalPipeline, seconds: float, update: Callable[[], None]) -> dict[str, float]:
+    """Analysed frames per second, and CPU time of this process (its captures are others) per frame."""
+    frames, cpu, began = pipeline.recorder.analysed(), time.process_time(), time.monotonic()
+    while time.monotonic() < began + seconds:
+        time.sleep(0.25)
+        update()
+    lasted = time.monotonic() - began
+    frames, cpu = pipeline.recorder.analysed() - frames, time.process_time() - cpu
+    return {"fps": frames / lasted, "cpu_ms_per_frame": 1000 * cpu / max(frames, 1), "cpu_share": cpu / lasted}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--fps", type=float, default=5, help="of each camera")
+    parser.add_argument("--live", default="outlines")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        scene = {
+            f"camera-{n:02d}": {"url": f"scene://{('smile', 'neutral')[n % 2]}", "fps": asked.fps}
+            for n in range(CAMERAS)
+        }
+        settings = Settings.model_validate(
+            {
+                "purpose": "a measurement on the built-in scene",
+                "cameras": scene,
+                "rules": [{"id": "happy", "when": "happiness >= 0.6", "for": "3s"}],
+                "store": {"path": f"{folder}/mien.sqlite"},
+                "console": {"port": 0, "live": asked.live},
+            }
+        )
+        metrics = Metrics()
+        console = Console(settings, metrics=metrics.registry)
+        with LocalPipeline(settings, metrics=metrics, tape=console.tape) as pipeline, console.over(pipeline):
+
+            def update() -> None:
+                console.update(pipeline.status())
+
+            spawn = multiprocessing.get_context("spawn")
+            looking = spawn.Event()
+            pages = [spawn.Process(target=page, args=(console.url, looking), daemon=True) for _ in range(asked.pages)]
+            for one in pages:
+                one.start()
+            turn(pipeline, WARM_UP_S, update)
+            results: dict[str, list[dict[str, float]]] = {"alone": [], "watched": []}
+            for number in range(asked.turns * 2):
+                watched = number % 4 in (
+                    1,
+                    2,
+                )  # alone, watched, watched, alone: a drift of the machine's load cancels out
+                (looking.set if watched else looking.clear)()
+                turn(pipeline, 2.0, update)
+                results["watched" if watched else "alone"].append(turn(pipeline, asked.seconds, update))
+            for one in pages:
+                one.kill()
+    means = {
+        name: {key: sum(row[key] for row in rows) / len(rows) for key in rows[0]} for name, rows in results.items()
+    }
+    ratio = means["watched"]["fps"] / means["alone"]["fps"]
+    for name, mean in means.items():
+        print(name, " ".join(f"{key} {value:.2f}" for key, value in mean.items()))
+    print(f"analysed frames per second, watched by {asked.pages} pages / alone: {ratio:.3f}")
+    if asked.json:
+        report = {**context(Path("connectors/scene.py")), "pages": asked.pages, "live": asked.live, "ratio": ratio, "turns": results}
+        asked.json.write_text(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
