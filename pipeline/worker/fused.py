@@ -10,7 +10,7 @@ import logging
 import os
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -78,20 +78,19 @@ class Analysis:
         self._watch = None if config is None else RulesWatch(config, settings)
         self._states: dict[str, CameraState] = {}
         self._given_up: set[str] = set()
-        self._error: BaseException | None = None
         self._producer = ObservationProducer(kafka_of(settings), settings.cameras)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="detect")
         self._analyzer = build_analyzer(settings, stage=recorder.stage, each=self._pool.map)
-        self._threads = [threading.Thread(target=self._run, name="analysis", daemon=True)]
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="analysis")
+        self._loops = [self._threads.submit(self._run)]
         if self._watch is not None:
-            self._threads.append(threading.Thread(target=self._follow, args=(self._watch,), name="rules", daemon=True))
-        for thread in self._threads:
-            thread.start()
+            self._loops.append(self._threads.submit(self._follow, self._watch))
 
     def put(self, item: Frame | Gap) -> None:
         """Take a frame or a gap; in time order for each camera. Never waits. Raises what ended the analysis."""
-        if self._error is not None:
-            raise self._error
+        for loop in self._loops:
+            if loop.done():
+                loop.result()
         with self._news:
             slot = self._slots[item.camera_id]
             if slot.mailbox is None:
@@ -131,10 +130,10 @@ class Analysis:
     def close(self, *, within_s: float = 3.0) -> None:
         """Finish the frames in hand, as long as that takes no longer."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join(within_s)
+        wait(self._loops, within_s)
         self._producer.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._pool):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> Self:
         return self
@@ -143,12 +142,8 @@ class Analysis:
         self.close()
 
     def _run(self) -> None:
-        try:
-            while not self._stop.is_set():
-                self._round(self._take())
-        except BaseException as error:  # told to whoever puts the next frame, which ends the process
-            self._error = error
-            raise
+        while not self._stop.is_set():
+            self._round(self._take())
 
     def _take(self) -> list[Frame | Gap]:
         """What is new: at most one frame of each camera, in its time order."""
