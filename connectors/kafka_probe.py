@@ -5,6 +5,7 @@ A consumer that has gone silent doesn't know it. So this is a connection of its 
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -24,11 +25,9 @@ class Probe:
 
     def __init__(self, settings: KafkaSettings, *, within_s: float = 5.0) -> None:
         self._settings = settings
+        within = {"bootstrap_timeout_ms": round(within_s * 1000), "request_timeout_ms": round(within_s * 1000)}
         with reached(settings, "asking the brokers"):
-            from kafka import KafkaAdminClient  # noqa: PLC0415 - only who talks to Kafka needs it
-
-            within = {"bootstrap_timeout_ms": round(within_s * 1000), "request_timeout_ms": round(within_s * 1000)}
-            self._admin: Any = KafkaAdminClient(**(connection(settings) | within))
+            self._admin = _opened(connection(settings) | within)
 
     def check_topics(self, names: Iterable[str]) -> None:
         """Raise ConfigError where topics (by their short names) are missing, or have other partitions than expected."""
@@ -75,3 +74,23 @@ class Probe:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _opened(options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - kafka-python has no types
+    """A client; where no broker answers, none of it is left.
+
+    kafka-python's own constructor leaves a thread then that tries on for ever, and the socket of each attempt to the
+    garbage collection: a process that makes little garbage would be out of descriptors within an hour.
+    """
+    from kafka import KafkaAdminClient  # noqa: PLC0415 - only who talks to Kafka needs it
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    client = KafkaAdminClient.__new__(KafkaAdminClient)
+    try:
+        client.__init__(**options)  # so that there is something to close where it raises
+    except KafkaError:
+        client._closed = False
+        client.close()
+        gc.collect()
+        raise
+    return client
