@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -68,9 +69,17 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """A running Prometheus."""
+    """A running Prometheus; `targets` is the file in which it looks for what to scrape."""
 
     url: str
+    targets: Path
+
+    def scrape(self, **jobs: Sequence[str]) -> None:
+        """Scrape these targets (host:port) of each job, and no others, from now on."""
+        found = [{"targets": list(targets), "labels": {"job": job}} for job, targets in jobs.items()]
+        half = self.targets.with_suffix(".part")
+        half.write_text(json.dumps(found), encoding="utf-8")
+        half.replace(self.targets)
 
     def get(self, path: str, **parameters: str) -> Any:
         """`data` of an answer of its API."""
@@ -91,36 +100,34 @@ class Prometheus:
             if one["state"] == "firing"
         ]
 
-    def wait_for(self, alarm: str, *, seconds: float) -> Fired:
-        """The alarm, as soon as it fires."""
+    def wait_for(self, alarm: str, *, seconds: float, **labels: str) -> Fired:
+        """The alarm with these labels, as soon as it fires."""
         ends_at = time.monotonic() + seconds
         while time.monotonic() < ends_at:
             for fired in self.firing():
-                if fired.name == alarm:
+                if fired.name == alarm and labels.items() <= fired.labels.items():
                     return fired
             time.sleep(0.2)
-        raise AssertionError(f"{alarm} does not fire within {seconds:g} s; {[one.name for one in self.firing()]} do")
+        raise AssertionError(f"{alarm} does not fire within {seconds:g} s; {[one.summary for one in self.firing()]} do")
 
-    def wait_until_quiet(self, alarm: str, *, seconds: float) -> None:
-        """Until the alarm doesn't fire any more."""
+    def wait_until_quiet(self, *alarms: str, seconds: float) -> None:
+        """Until none of the alarms fires any more."""
         ends_at = time.monotonic() + seconds
-        while any(fired.name == alarm for fired in self.firing()):
-            assert time.monotonic() < ends_at, f"{alarm} still fires after {seconds:g} s"
+        while loud := {fired.name for fired in self.firing()} & set(alarms):
+            assert time.monotonic() < ends_at, f"{loud} still fires after {seconds:g} s"
             time.sleep(0.2)
 
 
 @contextmanager
-def prometheus(folder: Path, *, jobs: Mapping[str, Sequence[str]], shorter: float) -> Iterator[Prometheus]:
-    """Scrapes the targets (host:port) of each job every second, with mien's alarms `shorter` times as fast."""
+def prometheus(folder: Path, *, shorter: float) -> Iterator[Prometheus]:
+    """Scrapes every second what it is told to, with mien's alarms `shorter` times as fast."""
     program = require("prometheus")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "alerts.yaml").write_text(shortened(ALARMS.read_text(encoding="utf-8"), shorter), encoding="utf-8")
     settings = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": ["alerts.yaml"],
-        "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": list(targets)}]} for job, targets in jobs.items()
-        ],
+        "scrape_configs": [{"job_name": "mien", "file_sd_configs": [{"files": ["targets.json"]}]}],
     }
     YAML().dump(settings, folder / "prometheus.yml")
     (port,) = free_ports(1)
@@ -132,7 +139,7 @@ def prometheus(folder: Path, *, jobs: Mapping[str, Sequence[str]], shorter: floa
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_until_ready(port, process, folder / "log")
-        yield Prometheus(f"http://127.0.0.1:{port}")
+        yield Prometheus(f"http://127.0.0.1:{port}", folder / "targets.json")
     finally:
         process.kill()
         process.wait()

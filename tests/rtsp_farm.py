@@ -3,7 +3,8 @@
     /usr/bin/python3 tests/rtsp_farm.py '{"door": {"clip": "walk.mp4", "fps": 25, "password": "secret"}}'
 
 Each camera is a server on a port of its own that loops a clip, encoded once at start (H.264, one key frame a second).
-GStreamer can't read GIFs: tests/farm.py, the client of this tool, turns them into MP4 first.
+GStreamer can't read GIFs: tests/farm.py, the client of this tool, turns them into MP4 first. `"clock_s": -4` makes the
+camera's clock, as its sender reports tell it, so many seconds slow.
 The first line on stdout is `{"door": 40123}`. After that, each line on stdin is a command, answered by one line:
 
     {"camera": "door", "do": "pause"}          the session stays open, nothing is sent any more
@@ -28,7 +29,7 @@ import gi
 
 for module in ("Gst", "GstRtsp", "GstRtspServer"):
     gi.require_version(module, "1.0")
-from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
+from gi.repository import GLib, GObject, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ENCODE = (
     "{source} ! videoconvert ! videoscale ! videorate ! "
@@ -42,6 +43,8 @@ SERVE = (
     "h264parse config-interval=-1 ! rtph264pay name=pay0 pt=96 config-interval=-1 )"
 )
 LONGEST_S = 8
+NTP_S = 2_208_988_800
+"""Seconds from 1900 to 1970."""
 
 
 def encode(clip: str, *, width: int, height: int, fps: int) -> list[tuple[bytes, bool]]:
@@ -60,11 +63,36 @@ def encode(clip: str, *, width: int, height: int, fps: int) -> list[tuple[bytes,
     return units
 
 
+def wrong_clock(seconds: float) -> Gst.Clock:
+    """A clock that shows the time since 1900, as sender reports have it, `seconds` fast."""
+    clock = GObject.new(Gst.SystemClock, clock_type=Gst.ClockType.REALTIME)
+    clock.set_calibration(0, int((NTP_S + seconds) * Gst.SECOND), 1, 1)
+    return clock
+
+
+def tell_time_of_clock(media: GstRtspServer.RTSPMedia, _state: int) -> None:
+    """Sender reports tell the time of the media's clock, and not the machine's."""
+    pipeline = media.get_element().get_parent()
+    for element in pipeline.children if pipeline else ():
+        if element.get_factory().get_name() == "rtpbin":
+            element.set_property("ntp-time-source", "clock-time")
+
+
 class Camera:
     """One looped clip on one port; `mode` is what it does now."""
 
-    def __init__(self, clip: str, *, width: int = 320, height: int = 180, fps: int = 25, password: str = "") -> None:
+    def __init__(
+        self,
+        clip: str,
+        *,
+        width: int = 320,
+        height: int = 180,
+        fps: int = 25,
+        password: str = "",
+        clock_s: float | None = None,
+    ) -> None:
         self.clip, self.width, self.height, self.fps, self.password = clip, width, height, fps, password
+        self.clock = None if clock_s is None else wrong_clock(clock_s)
         self.units = self.clip_units = encode(clip, width=width, height=height, fps=fps)
         self.mode = "play"
         self.outlets: list[Gst.Element] = []
@@ -107,6 +135,9 @@ class Camera:
         outlet = media.get_element().get_by_name_recurse_up("src")
         self.outlets.append(outlet)
         media.connect("unprepared", lambda _media: self.outlets.remove(outlet))
+        if self.clock is not None:
+            media.set_clock(self.clock)
+            media.connect("new-state", tell_time_of_clock)
 
     def feed(self) -> None:
         """Push one picture per frame interval into every running pipeline, stamped with its running time."""
