@@ -94,6 +94,17 @@ class StoreReader:
         )
         return [alert for _, alert in readable(rows)]
 
+    def fired(self) -> dict[str, tuple[int, float]]:
+        """How many alerts of each rule have fired, as far as they are kept, and when the one that began last did."""
+        rows = self._rows(
+            """SELECT rule, fired, body ->> 'fired_at' FROM (
+              SELECT rule, count(*) AS fired, max(first), last FROM episodes
+              WHERE status IN ('firing', 'resolved') GROUP BY rule
+            ) JOIN alerts ON position = last""",
+            (),
+        )
+        return {rule: (count, float(at)) for rule, count, at in rows if at is not None}
+
     def last(self) -> int:
         """The position of the newest transition, 0 where there is none."""
         ((position,),) = self._rows("SELECT coalesce(max(seq), 0) FROM sqlite_sequence", ())

@@ -80,11 +80,18 @@ class Evaluation:
         """How many alerts fire now; may be asked from any thread."""
         slots = (
             slot
-            for state in list(self._states.values())
+            for state in self.states().values()
             for book in list(state.books.values())
             for slot in list(book.slots.values())
         )
         return sum(slot.alarm is not None and slot.alarm.fired_at is not None for slot in slots)
+
+    def states(self) -> dict[str, EvaluatorState]:
+        """What the rules remember of each partition; may be asked from any thread.
+
+        It goes on changing: copy before looking (`list(...)`), as `firing` does.
+        """
+        return dict(self._states)
 
     def forget(self, partitions: Iterable[str]) -> list[Alert]:
         """End what partitions (cameras, groups) that are no longer watched left behind, with the reason `config`."""
@@ -96,6 +103,11 @@ class Evaluation:
             self._states[name] = EvaluatorState(name)
             self._changed.add(name)
         return alerts
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is a saved state that couldn't be read, and `abandoned` wasn't asked yet."""
+        return bool(self._unread)
 
     def abandoned(self, firing: Iterable[Alert]) -> list[Alert]:
         """End, as `lost`, what fires by a saved state that couldn't be read: nothing else ever would.
