@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from faust.types import AppT
 
+from connectors.kafka_alerts import firing_alerts
 from connectors.kafka_records import decode_record, encode_alert
 from connectors.kafka_topics import ALERTS, RULE_STATE, partition_of
 from operators.errors import DecodeError
@@ -46,7 +47,7 @@ class Evaluate:
     def __init__(
         self, app: AppT, settings: Settings, evaluator: RuleEvaluator, *, recorder: Recorder, progress: Progress
     ) -> None:
-        kafka = kafka_of(settings)
+        self._kafka = kafka = kafka_of(settings)
         self._app = app
         self._evaluator = evaluator
         self._cameras = frozenset(settings.cameras)
@@ -80,6 +81,7 @@ class Evaluate:
             book = self._books[where] = Rulebook(name, self._evaluator, saved)
             # Where cameras were added or taken away, a rule partition may go on in another Kafka partition.
             alerts += book.reload(self._evaluator) if partition == self._partition(name) else book.end()
+        alerts += await self._abandoned()
         await self._settle(alerts, set(self._books))
         log.info("rule state is read back partitions=%d states=%d", len(ours), len(self._books))
 
@@ -104,6 +106,15 @@ class Evaluate:
         for event, reason in bad:
             await self._letters.bury(event, reason)
         await self._settle(alerts, touched)
+
+    async def _abandoned(self) -> list[Alert]:
+        """End what fires by a state that couldn't be read; which alerts those are, only their topic knows."""
+        unread = {where: book for where, book in self._books.items() if book.unread}
+        if not unread:
+            return []
+        partitions = {partition for partition, _ in unread}
+        firing = await asyncio.to_thread(firing_alerts, self._kafka, partitions)
+        return [alert for book in unread.values() for alert in book.abandon(firing)]
 
     def _apply(self, event: Event, alerts: list[Alert]) -> Where:
         """Apply one record and note its alerts; returns whose state has changed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -51,7 +52,7 @@ class Rulebook:
     """The state of one rule partition: a camera, `group:NAME`, or `site:`.
 
     `saved` is what `save` gave before, if anything. One that can't be read must not keep a camera from being watched:
-    its rules start anew.
+    its rules start anew, and `abandon` ends what it left behind.
     """
 
     def __init__(self, name: str, evaluator: RuleEvaluator, saved: bytes | None = None) -> None:
@@ -62,8 +63,8 @@ class Rulebook:
             try:
                 self.place, self._state = _opened(saved)
             except DecodeError as error:
-                log.warning("rule state can't be read: its rules start anew of=%s error=%s", name, error)
-        self._evaluation = Evaluation(evaluator, {name: self._state} if self._state else None, only=name)
+                log.warning("rule state is damaged of=%s error=%s", name, error)
+        self._evaluation = Evaluation(evaluator, None if saved is None else {name: self._state}, only=name)
 
     def feed(self, record: Record, place: Place) -> list[Alert]:
         """Apply a record, unless it was applied before; returns the transitions that it causes."""
@@ -79,6 +80,15 @@ class Rulebook:
     def end(self) -> list[Alert]:
         """Nobody watches this partition any more, or not here: everything that fires ends."""
         return self._evaluation.forget([self.name])
+
+    @property
+    def unread(self) -> bool:
+        """Whether the saved state couldn't be read, and `abandon` wasn't called yet."""
+        return self._evaluation.unread
+
+    def abandon(self, firing: Iterable[Alert]) -> list[Alert]:
+        """End what fires by a state that couldn't be read; `firing` are last transitions, also of other partitions."""
+        return self._evaluation.abandoned(firing)
 
     def firing(self) -> int:
         """How many alerts fire now."""
