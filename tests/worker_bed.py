@@ -198,13 +198,31 @@ class Bed:
 
     def send_alerts(self, alerts: Iterable[Alert]) -> None:
         """Send alerts, as `evaluate` would."""
-        with self._producer() as producer:
+        with self.sender() as send:
             for alert in alerts:
-                key = alert.camera_id
-                partition = partition_of(key, self.kafka.partitions, self.settings.cameras)
-                producer.send(
-                    self.kafka.topic("alerts"), key=key.encode(), value=encode_alert(alert), partition=partition
-                )
+                send(alert)
+
+    @contextmanager
+    def sender(self) -> Iterator[Callable[[Alert], None]]:
+        """Sends alerts one by one, as `evaluate` would."""
+
+        def send(alert: Alert) -> None:
+            key = alert.camera_id
+            partition = partition_of(key, self.kafka.partitions, self.settings.cameras)
+            producer.send(self.kafka.topic("alerts"), key=key.encode(), value=encode_alert(alert), partition=partition)
+
+        with self._producer() as producer:
+            yield send
+
+    def send_broken_frames(self, count: int) -> int:
+        """Send what is no frame to the first camera; returns how many."""
+        camera = sorted(self.settings.cameras)[0]
+        partition = partition_of(camera, self.kafka.partitions, self.settings.cameras)
+        with self._producer() as producer:
+            for number in range(count):
+                junk = b"mi1 no frame %d" % number
+                producer.send(self.kafka.topic("frames"), key=camera.encode(), value=junk, partition=partition)
+        return count
 
     @contextmanager
     def sending(self, records: Sequence[Record], *, per_s: float) -> Iterator[None]:

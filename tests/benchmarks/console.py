@@ -122,8 +122,8 @@ def main() -> None:
         print(name, " ".join(f"{key} {value:.2f}" for key, value in mean.items()))
     print(f"analysed frames per second, watched by {asked.pages} pages / alone: {ratio:.3f}")
     if asked.json:
-        report = {**context(Path("connectors/scene.py")), "pages": asked.pages, "live": asked.live, "ratio": ratio, "turns": results}
-        asked.json.write_text(json.dumps(report, indent=1))
+        measured = {"pages": asked.pages, "live": asked.live, "ratio": ratio, "turns": results}
+        asked.json.write_text(json.dumps({**context(Path("connectors/scene.py")), **measured}, indent=1))
 
 
 if __name__ == "__main__":

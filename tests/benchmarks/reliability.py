@@ -1,4 +1,4 @@
-"""What workers do when things break, on a real broker of its own: `python -m tests.benchmarks.reliability -o out.json`.
+"""What the pipeline does when things break, on servers of its own: `python -m tests.benchmarks.reliability -o x.json`.
 
 Made-up observations go through `mien worker --role evaluate`, and what comes out is compared with `mien replay`:
 
@@ -6,11 +6,20 @@ Made-up observations go through `mien worker --role evaluate`, and what comes ou
     member    the same, as a static member of its group (--name), which others needn't wait for
     broker    the broker stopped for 1 to 60 s: alerts missing or extra, memory gained, time to catch up (R2, R6)
     rebalance a second worker comes and goes: alerts missing or extra (R2)
+    two       records per second through one worker, and through two that share them
     stop      SIGTERM with a healthy broker, a dead one, and in a rebalance: time to the end (R7)
     poison    1 record in 1,000 is broken: dead letters, longest pause between two outputs, with and without (R8)
     stall     the store can't be written, for ever: time until the worker ends itself (R15)
 
-Times depend on the machine and on what else runs on it; counts must be 0.
+The whole pipeline, from the built-in scene to the sinks (tests/benchmarks/whole_pipeline.py):
+
+    account   captured = processed + dropped + dead-lettered, without and with kill -9 of the analyser (R1)
+    privacy   the allow-list over every record of topics, indices, store and file (R13)
+    sinks     how late one sink is while another is slow, and while it is away (R16)
+    elastic   Elasticsearch away for 60 s: documents missing, memory gained, time to catch up (R6)
+
+Times depend on the machine and on what else runs on it; counts must be 0. With `--markdown docs/reliability.md` the
+figures also become its table; `--from x.json` makes it of an earlier run.
 """
 
 from __future__ import annotations
@@ -40,6 +49,10 @@ from kafka.errors import KafkaError
 
 from connectors.kafka_client import connection
 from tests.alerts import alert as made_alert
+from tests.benchmarks import whole_pipeline
+from tests.benchmarks.elastic_outage import measure as elastic_away
+from tests.benchmarks.elastic_outage import running
+from tests.benchmarks.reliability_table import as_markdown, insert
 from tests.servers.kafka import Kafka
 from tests.worker_bed import Bed, difference, expected, made_up, memory_bytes, until
 
@@ -47,6 +60,7 @@ MINUTES = 5.0
 PER_S = 600.0
 """Records that go in per second, copies for groups included: some 80 cameras of 5 fps."""
 BROKER_AWAY_S = (1.0, 5.0, 15.0, 30.0, 60.0)
+BACKLOG_MINUTES = 45.0
 PATIENCE_S = 180.0
 Figures = dict[str, Any]
 
@@ -100,9 +114,7 @@ class Campaign:
     @contextmanager
     def bed(self, **values: str) -> Iterator[Bed]:
         """Topics and a folder of their own."""
-        name = f"r{uuid.uuid4().hex[:8]}"
-        folder = self._folder / name
-        folder.mkdir()
+        name, folder = self._place()
         with Bed.make(folder, bootstrap=self._kafka.bootstrap, prefix=name, **values) as bed:
             self._lasts_s = sum(1 for _ in bed.keyed(self._records)) / PER_S
             yield bed
@@ -233,6 +245,49 @@ class Campaign:
                     "exit_status": status,
                 }
 
+    def two(self) -> Figures:
+        """How fast one worker, and two together, work off what waits for them."""
+        records = made_up(BACKLOG_MINUTES)
+        rates: dict[str, float] = {}
+        for name, count in (("one", 1), ("two", 2)):
+            with self.bed() as bed:
+                bed.send(records)
+                for _ in range(count):
+                    bed.start("evaluate", ready=False)
+                rates[name] = _rate(bed)
+        return {f"{name}_per_s": round(rate) for name, rate in rates.items()}
+
+    def account(self, *, kills: int) -> list[Figures]:
+        """Where every frame went, without and with kills."""
+        rows = []
+        for count in (0, kills):
+            name, folder = self._place()
+            rows.append(whole_pipeline.account(self._kafka, folder, name, kills=count))
+        return rows
+
+    def privacy(self) -> Figures:
+        """What is in everything that was written."""
+        name, folder = self._place()
+        with running(folder / "elasticsearch") as elastic:
+            return whole_pipeline.privacy(self._kafka, elastic, folder, name)
+
+    def sinks(self) -> Figures:
+        """One sink in trouble, and the other."""
+        name, folder = self._place()
+        return whole_pipeline.sinks(self._kafka, folder, name)
+
+    def elastic(self) -> Figures:
+        """Elasticsearch away for a minute."""
+        _, folder = self._place()
+        return elastic_away(folder, before=15.0, away=60.0, rate=50.0)
+
+    def _place(self) -> tuple[str, Path]:
+        """A name for topics and indices, and a folder."""
+        name = f"r{uuid.uuid4().hex[:8]}"
+        folder = self._folder / name
+        folder.mkdir()
+        return name, folder
+
     def _compared(self, bed: Bed) -> Figures:
         bed.drain(seconds=PATIENCE_S)
         alerts = bed.alerts()
@@ -251,19 +306,43 @@ def _spread(values: Sequence[float]) -> Figures:
     }
 
 
+def _rate(bed: Bed) -> float:
+    """Records per second from half of the backlog to a twentieth of it."""
+    whole = bed.backlog("evaluate")
+
+    def reached(share: float) -> float:
+        until(lambda: bed.backlog("evaluate") < whole * share, seconds=PATIENCE_S, what=f"{share:.0%} of the backlog")
+        return time.monotonic()
+
+    began, ended = reached(0.5), reached(0.05)
+    return whole * 0.45 / (ended - began)
+
+
 def _longest_pause(times: Sequence[float]) -> float:
     return max((after - before for before, after in pairwise(times)), default=0.0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=20, help="of kill, member and rebalance")
-    parser.add_argument("--stops", type=int, default=5, help="runs of stop")
+    parser.add_argument("--runs", type=int, default=20, help="of kill")
+    parser.add_argument("--members", type=int, default=3, help="runs of member")
+    parser.add_argument("--rebalances", type=int, default=1, help="runs of rebalance")
+    parser.add_argument("--stops", type=int, default=3, help="runs of stop")
+    parser.add_argument("--kills", type=int, default=3, help="of the analyser, in account")
     parser.add_argument("--away", type=float, nargs="*", default=BROKER_AWAY_S, help="seconds without a broker")
     parser.add_argument("--only", nargs="*", help="parts to run, of those above")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--markdown", type=Path, help="a page whose table is made anew")
+    parser.add_argument("--from", dest="earlier", type=Path, help="run nothing: take the figures of an earlier run")
     arguments = parser.parse_args()
+    result = json.loads(arguments.earlier.read_text(encoding="utf-8")) if arguments.earlier else _run(arguments)
+    if arguments.markdown:
+        insert(arguments.markdown, as_markdown(result))
+
+
+def _run(arguments: argparse.Namespace) -> Figures:
+    """Run the parts that were asked for; what is done is on the disk after each."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     result: Figures = {
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores",
@@ -280,21 +359,35 @@ def main() -> None:
             campaign = Campaign(kafka, folder, seed=arguments.seed)
             parts: dict[str, Callable[[], object]] = {
                 "kill": lambda: campaign.kill(runs=arguments.runs, member=False),
-                "member": lambda: campaign.kill(runs=arguments.runs, member=True),
+                "member": lambda: campaign.kill(runs=arguments.members, member=True),
                 "broker": lambda: campaign.broker(arguments.away),
-                "rebalance": lambda: campaign.rebalance(runs=arguments.runs),
+                "rebalance": lambda: campaign.rebalance(runs=arguments.rebalances),
+                "two": campaign.two,
                 "stop": lambda: campaign.stop(runs=arguments.stops),
                 "poison": campaign.poison,
                 "stall": campaign.stall,
+                "account": lambda: campaign.account(kills=arguments.kills),
+                "privacy": campaign.privacy,
+                "sinks": campaign.sinks,
+                "elastic": campaign.elastic,
             }
             for part, run in parts.items():
                 if not arguments.only or part in arguments.only:
-                    result[part] = run()
+                    result[part] = _measured(run)
                     print(json.dumps({part: result[part]}), flush=True)
+                    if arguments.output:
+                        arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         finally:
             kafka.kill()
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return result
+
+
+def _measured(run: Callable[[], object]) -> object:
+    """The figures of one part; one that fails must not take the others along."""
+    try:
+        return run()
+    except (AssertionError, RuntimeError, KafkaError, subprocess.TimeoutExpired) as error:
+        return {"failed": f"{type(error).__name__}: {error}"[:500]}
 
 
 if __name__ == "__main__":
