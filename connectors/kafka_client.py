@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from connectors.kafka_security import check_access, client_options
@@ -15,6 +16,8 @@ __all__ = ["CONNECT_S", "check_checksums", "connection", "hush", "reached"]
 
 CONNECT_S = 20.0
 """A broker that doesn't answer for so long is absent."""
+LONGEST_ERROR = 300
+"""Characters; some errors of kafka-python repeat all that the brokers have."""
 INSTALL = "install the packages of the distributed pipeline: pip install 'mien[distributed]'"
 
 
@@ -85,4 +88,5 @@ def reached(settings: KafkaSettings, doing: str) -> Iterator[None]:
             retryable=False,
         ) from error
     except KafkaError as error:
-        raise SinkError(f"{doing}: Kafka at {brokers} says {error}", retryable=error.retriable) from error
+        said = shorten(str(error), LONGEST_ERROR)
+        raise SinkError(f"{doing}: Kafka at {brokers} says {said}", retryable=error.retriable) from error

@@ -39,8 +39,9 @@ class KeptFrames:
         self._over.set()
 
     def _run(self) -> None:
-        while not self._over.wait(EVERY_S):
+        while not self._over.is_set():
             try:
                 self._age_s = max(oldest_frames(self._kafka).values(), default=None)
             except (SinkError, ConfigError) as error:  # who works with these brokers says it louder
                 log.debug("age of the oldest picture is not known: %s", error)
+            self._over.wait(EVERY_S)
