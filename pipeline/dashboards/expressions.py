@@ -6,7 +6,7 @@ from connectors.elastic_templates import Index
 from operators.rules import EXPRESSIONS
 from pipeline.dashboards.layout import CAMERAS, choice, dashboard, options
 from pipeline.dashboards.panels import by, heat, matrix, names, time_series
-from pipeline.dashboards.queries import CAMERA, LOOKED_AT, WHOLE, ZONE, Json, lucene, over_time, terms
+from pipeline.dashboards.queries import CAMERA, LOOKED_AT, WHOLE, ZONE, Json, each, lucene, over_time, terms
 
 __all__ = ["expressions"]
 
@@ -71,12 +71,7 @@ def expressions() -> Json:
             [
                 time_series(
                     "Mean probability of $expression",
-                    over_time(
-                        seen,
-                        [("avg", "mien.expression.score.$expression")],
-                        group="observer.name",
-                        alias="{{observer.name}}",
-                    ),
+                    each(seen, [("avg", "mien.expression.score.$expression")], "observer.name"),
                     says="What the model gives the chosen expression, on average over the faces that could be read.",
                     unit="percentunit",
                     defaults={"max": 1},

@@ -6,7 +6,7 @@ from connectors.elastic_templates import Index
 from operators.records import GapReason
 from pipeline.dashboards.layout import CAMERAS, dashboard
 from pipeline.dashboards.panels import by, names, states, table, time_series, timeline
-from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, terms
+from pipeline.dashboards.queries import CAMERA, WHOLE, Json, each, lucene, over_time, terms
 from pipeline.recorder import DECISION
 
 __all__ = ["health"]
@@ -18,6 +18,7 @@ def health() -> Json:
     """Whether the machine keeps up."""
     camera = lucene(Index.HEALTH, "mien.kind:camera", CAMERA)
     stage = lucene(Index.HEALTH, "mien.kind:stage")
+    queue, sink = (lucene(Index.HEALTH, f"mien.kind:{kind}") for kind in ("queue", "sink"))
     total = lucene(Index.HEALTH, "mien.kind:stage", f"mien.stage:{DECISION}")
     whole = lucene(Index.METRICS, WHOLE, CAMERA)
     return dashboard(
@@ -49,12 +50,7 @@ def health() -> Json:
             [
                 time_series(
                     "Frames dropped, by reason",
-                    over_time(
-                        lucene(Index.HEALTH, "mien.kind:drop", CAMERA),
-                        [("sum", "mien.count")],
-                        group="mien.reason",
-                        alias="{{mien.reason}}",
-                    ),
+                    each(lucene(Index.HEALTH, "mien.kind:drop", CAMERA), [("sum", "mien.count")], "mien.reason"),
                     says="Frames that were captured and not analysed.",
                     bars=True,
                     stack="normal",
@@ -62,7 +58,7 @@ def health() -> Json:
                 ),
                 time_series(
                     "Age of the newest result",
-                    over_time(camera, [("max", "mien.age_s")], group="observer.name", alias="{{observer.name}}"),
+                    each(camera, [("max", "mien.age_s")], "observer.name"),
                     says="Now minus the time of the newest frame that was looked at.",
                     unit="s",
                 ),
@@ -78,7 +74,7 @@ def health() -> Json:
                 ),
                 time_series(
                     "95 % of the calls of each stage take less than",
-                    over_time(stage, [("max", "mien.latency.p95")], group="mien.stage", alias="{{mien.stage}}"),
+                    each(stage, [("max", "mien.latency.p95")], "mien.stage"),
                     says="Wall time of one call; `decision` is from camera to decision.",
                     unit="s",
                 ),
@@ -109,7 +105,7 @@ def health() -> Json:
                 ),
                 time_series(
                     "Calls of each stage",
-                    over_time(stage, [("sum", "mien.count")], group="mien.stage", alias="{{mien.stage}}"),
+                    each(stage, [("sum", "mien.count")], "mien.stage"),
                     says="How often each stage ran.",
                     unit="none",
                 ),
@@ -117,25 +113,15 @@ def health() -> Json:
             [
                 time_series(
                     "What waits, and how long",
-                    over_time(
-                        lucene(Index.HEALTH, "mien.kind:queue"),
-                        [("max", "mien.age_s")],
-                        group="mien.queue",
-                        alias="{{mien.queue}}",
-                    ),
+                    each(queue, [("max", "mien.age_s")], "mien.queue"),
                     says="How long the oldest record had waited when each role of the workers came to it.",
                     unit="s",
                 ),
                 time_series(
                     "Records that wait",
+                    each(queue, [("max", "mien.waiting")], "mien.queue"),
                     over_time(
-                        lucene(Index.HEALTH, "mien.kind:queue"),
-                        [("max", "mien.waiting")],
-                        group="mien.queue",
-                        alias="{{mien.queue}}",
-                    ),
-                    over_time(
-                        lucene(Index.HEALTH, "mien.kind:sink"),
+                        sink,
                         [("max", "mien.waiting")],
                         group="mien.sink",
                         alias="to {{mien.sink}}",
@@ -147,12 +133,7 @@ def health() -> Json:
             [
                 timeline(
                     "Sinks",
-                    over_time(
-                        lucene(Index.HEALTH, "mien.kind:sink"),
-                        [("min", "mien.up")],
-                        group="mien.sink",
-                        alias="{{mien.sink}}",
-                    ),
+                    each(sink, [("min", "mien.up")], "mien.sink"),
                     says="Red while the last delivery to a sink failed; alerts wait on disk meanwhile.",
                     width=8,
                     defaults=UP,
@@ -170,9 +151,7 @@ def health() -> Json:
                 ),
                 time_series(
                     "Camera clock minus ours",
-                    over_time(
-                        camera, [("avg", "mien.camera.skew_s")], group="observer.name", alias="{{observer.name}}"
-                    ),
+                    each(camera, [("avg", "mien.camera.skew_s")], "observer.name"),
                     says="Only of cameras that tell their time.",
                     width=8,
                     unit="s",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.elastic_templates import Index
 from pipeline.dashboards.layout import CAMERAS, RULES, ZONES, dashboard
 from pipeline.dashboards.panels import by, coloured, states, table, tiles, time_of, time_series, timeline
-from pipeline.dashboards.queries import CAMERA, LOOKED_AT, RULE, WHOLE, ZONE, Json, documents, lucene, over_time
+from pipeline.dashboards.queries import CAMERA, LOOKED_AT, RULE, WHOLE, ZONE, Json, documents, each, lucene, over_time
 
 __all__ = ["live"]
 
@@ -47,7 +47,7 @@ def live() -> Json:
                 ),
                 tiles(
                     "Cameras",
-                    over_time(camera, [("min", "mien.up")], group="observer.name", alias="{{observer.name}}"),
+                    each(camera, [("min", "mien.up")], "observer.name"),
                     by_name=True,
                     says="Green while a camera is live. One that isn't is not watched: its rules know nothing.",
                     width=12,
@@ -56,7 +56,7 @@ def live() -> Json:
                 ),
                 tiles(
                     "Newest result",
-                    over_time(camera, [("max", "mien.age_s")], group="observer.name", alias="{{observer.name}}"),
+                    each(camera, [("max", "mien.age_s")], "observer.name"),
                     says="Age of the newest frame that was looked at, per camera.",
                     width=8,
                     height=5,
@@ -89,19 +89,14 @@ def live() -> Json:
             [
                 timeline(
                     "Cameras over time",
-                    over_time(camera, [("min", "mien.up")], group="observer.name", alias="{{observer.name}}"),
+                    each(camera, [("min", "mien.up")], "observer.name"),
                     says="Green while a camera is live. The marks are alerts, from start to end.",
                     width=12,
                     defaults=UP,
                 ),
                 timeline(
                     "Seen of every 10 seconds",
-                    over_time(
-                        lucene(Index.METRICS, WHOLE, CAMERA),
-                        [("avg", "mien.observed_s")],
-                        group="observer.name",
-                        alias="{{observer.name}}",
-                    ),
+                    each(lucene(Index.METRICS, WHOLE, CAMERA), [("avg", "mien.observed_s")], "observer.name"),
                     says="How much of the time was observed: green all, orange in part, red nothing. "
                     "The rules know nothing about the rest.",
                     width=12,
@@ -112,23 +107,15 @@ def live() -> Json:
             [
                 time_series(
                     "Alerts",
-                    over_time(
-                        lucene(Index.ALERTS, "event.action:firing", CAMERA, ZONE, RULE),
-                        ["count"],
-                        group="rule.id",
-                        alias="{{rule.id}}",
-                    ),
+                    each(lucene(Index.ALERTS, "event.action:firing", CAMERA, ZONE, RULE), ["count"], "rule.id"),
                     says="Alerts that fired or were escalated, by rule.",
                     bars=True,
                     stack="normal",
                 ),
                 time_series(
                     "Faces",
-                    over_time(
-                        lucene(Index.METRICS, WHOLE, LOOKED_AT, CAMERA),
-                        [("avg", "mien.faces.mean")],
-                        group="observer.name",
-                        alias="{{observer.name}}",
+                    each(
+                        lucene(Index.METRICS, WHOLE, LOOKED_AT, CAMERA), [("avg", "mien.faces.mean")], "observer.name"
                     ),
                     says="Faces in a frame, on average. Nobody is recognised: one person on two cameras counts twice.",
                 ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.elastic_templates import Index
 from pipeline.dashboards.layout import CAMERAS, dashboard
 from pipeline.dashboards.panels import by, table, time_series, words
-from pipeline.dashboards.queries import CAMERA, WHOLE, Json, lucene, over_time, terms
+from pipeline.dashboards.queries import CAMERA, WHOLE, Json, each, lucene, over_time, terms
 
 __all__ = ["privacy"]
 
@@ -36,9 +36,7 @@ def privacy() -> Json:
                 ),
                 time_series(
                     "Oldest picture",
-                    over_time(
-                        lucene(Index.HEALTH, used), [("max", "mien.age_s")], group="mien.kind", alias="{{mien.kind}}"
-                    ),
+                    each(lucene(Index.HEALTH, used), [("max", "mien.age_s")], "mien.kind"),
                     over_time(lucene(Index.HEALTH, KEPT), [("max", "mien.age_s")], alias="kept in Kafka"),
                     says="`kept in Kafka` is the age of the oldest picture that can still be read there. Of those that "
                     "were worked on, `queue` waited in Kafka, and `camera` is the newest in memory.",
@@ -50,11 +48,10 @@ def privacy() -> Json:
             [
                 time_series(
                     "Not told",
-                    over_time(
+                    each(
                         lucene(Index.ALERTS, "_exists_:mien.alert.silenced_by", CAMERA),
                         ["count"],
-                        group="mien.alert.silenced_by",
-                        alias="{{mien.alert.silenced_by}}",
+                        "mien.alert.silenced_by",
                     ),
                     says="Transitions that were recorded and not sent, by cause.",
                     bars=True,
@@ -62,12 +59,7 @@ def privacy() -> Json:
                 ),
                 time_series(
                     "Faces without an expression",
-                    over_time(
-                        lucene(Index.METRICS, WHOLE, CAMERA),
-                        [("avg", "mien.faces.unknown")],
-                        group="observer.name",
-                        alias="{{observer.name}}",
-                    ),
+                    each(lucene(Index.METRICS, WHOLE, CAMERA), [("avg", "mien.faces.unknown")], "observer.name"),
                     says="Share of the faces that are too small, blurred, turned or dark: nothing is said of them.",
                     unit="percentunit",
                     defaults={"max": 1},

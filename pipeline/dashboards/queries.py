@@ -22,6 +22,7 @@ __all__ = [
     "Json",
     "Metric",
     "documents",
+    "each",
     "lucene",
     "over_time",
     "terms",
@@ -56,6 +57,11 @@ def over_time(query: str, metrics: Sequence[Metric], *, group: str = "", alias: 
         "settings": {"interval": "auto", "min_doc_count": "0", "trimEdges": "0"},
     }
     return _target(query, metrics, [*buckets, histogram], alias=alias)
+
+
+def each(query: str, metrics: Sequence[Metric], group: str) -> Json:
+    """A query for one line per value of `group`, which is called after that."""
+    return over_time(query, metrics, group=group, alias=f"{{{{{group}}}}}")
 
 
 def terms(query: str, metrics: Sequence[Metric], *, group: Sequence[str]) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from connectors.elastic_templates import Index
 from pipeline.dashboards.layout import CAMERAS, RULES, dashboard
 from pipeline.dashboards.panels import by, coloured, matrix, quotient, table, time_series
-from pipeline.dashboards.queries import CAMERA, RULE, Json, documents, lucene, over_time, terms
+from pipeline.dashboards.queries import CAMERA, RULE, Json, documents, each, lucene, over_time, terms
 
 __all__ = ["tuning"]
 
@@ -29,7 +29,7 @@ def tuning() -> Json:
             [
                 time_series(
                     "Pending against fired",
-                    over_time(every, ["count"], group="event.action", alias="{{event.action}}"),
+                    each(every, ["count"], "event.action"),
                     says="Transitions by status. Many pending and few firing: `for` is long or `enter` is low. "
                     "As many firing as pending: the rule waits for nothing.",
                     bars=True,
@@ -93,7 +93,7 @@ def tuning() -> Json:
             [
                 time_series(
                     "Longest episode that did not fire",
-                    over_time(broken, [("max", "mien.evidence.duration_s")], group="rule.id", alias="{{rule.id}}"),
+                    each(broken, [("max", "mien.evidence.duration_s")], "rule.id"),
                     says="How long the longest broken episode held, by rule.",
                     unit="s",
                     width=8,
@@ -107,7 +107,7 @@ def tuning() -> Json:
                 ),
                 time_series(
                     "Highest value of what did not fire",
-                    over_time(broken, [("max", "mien.evidence.value_max")], group="rule.id", alias="{{rule.id}}"),
+                    each(broken, [("max", "mien.evidence.value_max")], "rule.id"),
                     says="The highest level that a broken episode reached; of an absence it is in seconds.",
                     width=8,
                 ),
@@ -115,11 +115,10 @@ def tuning() -> Json:
             [
                 time_series(
                     "Kept back",
-                    over_time(
+                    each(
                         lucene(Index.ALERTS, "_exists_:mien.alert.silenced_by", CAMERA, RULE),
                         ["count"],
-                        group="mien.alert.silenced_by",
-                        alias="{{mien.alert.silenced_by}}",
+                        "mien.alert.silenced_by",
                     ),
                     says="Transitions that were recorded and not sent, by cause: inhibited by another rule, "
                     "muted at these hours, grouped with others.",
