@@ -146,10 +146,11 @@ def _privacy(part: Figures) -> Cells:
 
 
 def _sinks(part: Figures) -> Cells:
-    names = {"before": "both well", "slow": "the other takes 2 s", "away": "the other is away", "after": "both well"}
+    well = "both are well"
+    names = {"before": well, "slow": "the other takes 2 s", "between": well, "away": "the other is away", "after": well}
     for name, done in names.items():
         row, ratio = part[name], part.get(f"{name}_against_usual")
-        against = "" if ratio is None else f", {ratio - 1:+.1%}"
+        against = "" if ratio is None else f"; median {ratio - 1:+.1%} against before and after"
         yield (
             f"a webhook, while {done}",
             "+-10 %" if ratio else "",

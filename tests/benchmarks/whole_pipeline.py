@@ -296,6 +296,8 @@ def sinks(kafka: Kafka, folder: Path, prefix: str) -> Figures:
         broken.slow_s = SLOW_S
         _send(bed, "slow", sent, phases)
         broken.slow_s = 0.0
+        until(lambda: len(_arrivals(broken)) == len(sent), seconds=PATIENCE_S, what="what was held back")
+        _send(bed, "between", sent, phases)
         other.__exit__(None, None, None)
         _send(bed, "away", sent, phases)
         again = stack.enter_context(hook_server(port=broken.port))
@@ -306,13 +308,17 @@ def sinks(kafka: Kafka, folder: Path, prefix: str) -> Figures:
         arrived = _arrivals(watched)
     late = {name: at - sent[name] for name, at in arrived.items()}
     rows = {phase.name: _late([late[_id(n)] for n in range(phase.first, phase.last)]) for phase in phases[1:]}
-    usual = (rows["before"]["p50_ms"] + rows["after"]["p50_ms"]) / 2
     return {
         "alerts": len(sent),
         **rows,
-        "slow_against_usual": round(rows["slow"]["p50_ms"] / usual, 3),
-        "away_against_usual": round(rows["away"]["p50_ms"] / usual, 3),
+        "slow_against_usual": _against(rows, "slow", "before", "between"),
+        "away_against_usual": _against(rows, "away", "between", "after"),
     }
+
+
+def _against(rows: Mapping[str, Mapping[str, float]], name: str, before: str, after: str) -> float:
+    """How many times later the median is than right before and after."""
+    return round(2 * rows[name]["p50_ms"] / (rows[before]["p50_ms"] + rows[after]["p50_ms"]), 3)
 
 
 def _id(number: int) -> str:

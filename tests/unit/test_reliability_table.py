@@ -41,7 +41,7 @@ FIGURES: dict[str, Any] = {
     "privacy": {"looked_at": {"topic alerts": 3, "store": 1}, "empty": [], "forbidden": []},
     "stall": {"stalled_after_s": 20.0, "ended_after_s": 21.4, "exit_status": 1},
     "sinks": {
-        "before": LATE, "slow": LATE, "away": LATE, "after": LATE, "slow_against_usual": 1.05,
+        "before": LATE, "slow": LATE, "between": LATE, "away": LATE, "after": LATE, "slow_against_usual": 1.05,
         "away_against_usual": 0.98, "alerts": 900,
     },
 }  # fmt: skip
