@@ -224,7 +224,7 @@ def readers_die(bed: Bed) -> Iterator[None]:
                 if time.time() - reader.create_time() > 2.0:
                     reader.kill()
 
-    with _again_and_again(kill, every_s=0.5):
+    with again_and_again(kill, every_s=0.5):
         yield
 
 
@@ -237,7 +237,7 @@ def too_busy(bed: Bed) -> Iterator[None]:
         time.sleep(0.9)
         os.kill(bed.main.pid, signal.SIGCONT)
 
-    with _again_and_again(stand_still, every_s=0.1):
+    with again_and_again(stand_still, every_s=0.1):
         yield
 
 
@@ -315,7 +315,7 @@ def _smallest(pipe: int) -> int:
 
 
 @contextmanager
-def _again_and_again(do: Callable[[], None], *, every_s: float) -> Iterator[None]:
+def again_and_again(do: Callable[[], None], *, every_s: float) -> Iterator[None]:
     over = threading.Event()
 
     def run() -> None:

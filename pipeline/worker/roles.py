@@ -112,6 +112,7 @@ class Roles:
 
     async def start(self) -> None:
         """Join the groups."""
+        self._metrics.refresh(await asyncio.to_thread(self.status))  # brokers may keep it waiting: it is not ready
         for part in self._parts:
             await part.intake.start()
 
