@@ -218,9 +218,8 @@ def main() -> None:
     console = {"port": asked.port, "live": asked.live, "token": asked.token}
     with tempfile.TemporaryDirectory(prefix="mien-console-") as folder:
         if asked.scene:
-            settings = Settings.model_validate(
-                {**load_settings(CONFIG).model_dump(by_alias=True, exclude={"console"}), "console": console}
-            )
+            asked_for = made_up_settings(Path(folder), **console).console
+            settings = load_settings(CONFIG).model_copy(update={"console": asked_for})
             run(with_store(settings, Path(folder) / "mien.sqlite"), plain=True)
             return
         settings = made_up_settings(Path(folder), cameras=asked.cameras, **console)

@@ -126,15 +126,35 @@ def serving_with(sources: Sources, **console: Any) -> Iterator[str]:
         yield address
 
 
+SCENE = """
+version: 1
+purpose: a test of the console on a public-domain portrait; nobody is watched
+cameras:
+  smile: {url: scene://smile, fps: 5}
+rules:
+  - id: happiness-2s
+    severity: notice
+    when: {prob: happiness, enter: 0.6, exit: 0.45}
+    for: 2s
+    max_gap: 2s        # a busy machine analyses fewer pictures
+    min_samples: 2
+    title: Happiness for 2 s on {camera}
+store: {path: mien.sqlite}
+console: {port: 0}
+"""
+
+
 @pytest.fixture(scope="session")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the console of the main job, really running on the built-in scene."""
+    """The address of the console of `mien run`, on the built-in scene."""
     chromium()
-    log = tmp_path_factory.mktemp("scene") / "log"
+    folder = tmp_path_factory.mktemp("scene")
+    config, log = folder / "mien.yaml", folder / "log"
+    config.write_text(SCENE)
     with ExitStack() as stack:
         out = stack.enter_context(log.open("w"))
-        command = [sys.executable, "-m", "tests.console_bed", "--scene", "--port", "0"]
-        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2])
+        command = [sys.executable, "-m", "pipeline.cli", "run", "-c", str(config), "--plain"]
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder)
         stack.callback(process.wait, timeout=30)
         stack.callback(process.terminate)
         yield _address(process, log)

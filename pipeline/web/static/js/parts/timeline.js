@@ -174,13 +174,12 @@ function alerts(plot, timeline) {
     const top = bbox.top - (LANES - lane) * (LANE + 2) * ratio - 2 * ratio;
     ctx.fillStyle = colour(`${alert.severity}-mark`);
     ctx.fillRect(left, top, right - left, LANE * ratio);
-    ctx.globalAlpha = 0.16;
     ctx.fillStyle = colour("ink");
+    ctx.globalAlpha = 0.05;
     ctx.fillRect(left, bbox.top, right - left, bbox.height);
+    ctx.globalAlpha = 0.8;
+    for (const edge of [left, right - ratio]) ctx.fillRect(edge, top, ratio, bbox.top + bbox.height - top);
     ctx.globalAlpha = 1;
-    ctx.strokeStyle = colour("ink");
-    ctx.lineWidth = ratio;
-    ctx.strokeRect(left, bbox.top, right - left, bbox.height);
   }
   ctx.restore();
 }

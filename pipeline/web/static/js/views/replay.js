@@ -1,54 +1,89 @@
-/** Replay: the rules of now over what was recorded before, and how that differs from what was told at the time. */
+/** Replay: rules over what was recorded before, those in force or others that are only tried here. */
 
 import { ask, post, remove } from "../api.js";
 import { every, h, measure, shown, text } from "../dom.js";
-import { clock, full, lasted, moment, number, bytes, percent } from "../format.js";
+import { bytes, clock, full, lasted, moment, percent } from "../format.js";
 import { t, term } from "../i18n.js";
-import { severityShape } from "../icons.js";
-import { sharesTable } from "../parts/shares_table.js";
-import { timelineChart } from "../parts/timeline.js";
-import { heading, nothing, refusal, statusChip } from "../parts/words.js";
-import { compared } from "../replay_diff.js";
+import { replayResult } from "../parts/replay_result.js";
+import { heading, nothing, quoted, refusal } from "../parts/words.js";
 import { go, to } from "../router.js";
 
 const LOOK_MS = 400;
-const RUNNING = new Set(["waiting", "queued", "running"]);
 
 export function show(main, { id, query, signal }) {
-  const list = h("ul", { class: "recordings" });
   const problem = h("div", {});
+  const list = h("ul", { class: "recordings" });
+  const past = h("ul", { class: "recent" });
+  const earlier = h("section", { hidden: true, "aria-labelledby": "replay-past" }, h("h2", { id: "replay-past" }, t("replay.past")), past);
+  const rules = rulesField(signal);
   const result = h("div", { class: "replay-result" });
-  main.append(heading(t("view.replay")), h("p", { class: "aside" }, t("replay.why")), problem, list, result);
+  main.append(heading(t("view.replay")), h("p", { class: "aside" }, t("replay.why")), problem, rules.element, list, result, earlier);
 
   async function begin(recording) {
     try {
-      const { replay_id: replayId } = await post("api/replays", { recording: recording.name }, { signal });
-      go(to("replay", replayId, { recording: recording.name }));
+      const wish = { recording: recording.name, rules: rules.value() };
+      const { replay_id: replayId } = await post("api/replays", wish, { signal });
+      go(to("replay", replayId));
     } catch (error) {
       if (error.name !== "AbortError") problem.replaceChildren(refusal(error));
     }
   }
 
-  ask("api/recordings", { signal }).then(
-    (recordings) => {
-      const chosen = query.get("recording");
-      list.replaceChildren(...recordings.map((one) => recordingCard(one, { chosen: one.name === chosen, begin })));
-      if (!recordings.length) list.replaceChildren(h("li", {}, nothing(t("replay.none"))));
-    },
-    (error) => error.name !== "AbortError" && problem.replaceChildren(refusal(error)),
-  );
+  const failed = (error) => error.name !== "AbortError" && problem.replaceChildren(refusal(error));
+  ask("api/recordings", { signal }).then((recordings) => {
+    list.replaceChildren(...recordings.map((one) => recordingCard(one, begin)));
+    shown(rules.element, recordings.length > 0);
+    if (!recordings.length) list.replaceChildren(h("li", {}, nothing(t("replay.none"))));
+  }, failed);
+  ask("api/replays", { signal }).then((replays) => {
+    shown(earlier, replays.length > 0);
+    past.replaceChildren(...replays.map(replayLine));
+  }, failed);
   if (id !== null) follow(id, result, signal);
 }
 
-function recordingCard(recording, { chosen, begin }) {
+function recordingCard(recording, begin) {
+  const usable = recording.from !== null && !recording.problem;
+  const facts = usable
+    ? [lasted(recording.to - recording.from), recording.cameras.join(", "), bytes(recording.bytes)]
+    : [t("replay.empty")];
   return h(
     "li",
-    { class: "card recording", "data-chosen": chosen },
+    { class: "card recording" },
     h("h2", {}, recording.name),
-    h("p", {}, `${full(recording.from)} – ${clock(recording.to)}`),
-    h("p", { class: "aside" }, [lasted(recording.to - recording.from), recording.cameras.join(", "), bytes(recording.bytes)].join(" · ")),
-    h("button", { type: "button", class: "main", onclick: () => begin(recording) }, t("replay.run")),
+    usable ? h("p", {}, `${full(recording.from)} – ${clock(recording.to)}`) : null,
+    h("p", { class: "aside" }, facts.join(" · ")),
+    h("p", { class: "aside" }, recording.purpose),
+    recording.problem ? quoted("p", { class: "error" }, recording.problem) : null,
+    h("button", { type: "button", class: "main", disabled: !usable, onclick: () => begin(recording) }, t("replay.run")),
   );
+}
+
+function replayLine(replay) {
+  return h(
+    "li",
+    {},
+    h("a", { href: to("replay", replay.replay_id) }, h("span", {}), h("span", { class: "name" }, replay.recording), h("span", { class: "where" }, term("replay.state", replay.state)), h("span", { class: "when" }, moment(replay.begun))),
+  );
+}
+
+/** Other rules to try: the text of a rules file, which begins as the rules in force. */
+function rulesField(signal) {
+  const field = h("textarea", { id: "replay-rules", rows: 12, class: "code", spellcheck: "false" });
+  const element = h(
+    "details",
+    { class: "other-rules", hidden: true },
+    h("summary", {}, t("replay.other")),
+    h("label", { for: "replay-rules" }, t("replay.other.why")),
+    field,
+  );
+  const fill = async () => {
+    if (!element.open || field.value) return;
+    const rules = await ask("api/rules", { signal }).catch(() => []);
+    field.value = ["version: 1", "rules:", ...rules.map((rule) => rule.yaml.trimEnd().replace(/^/gm, "  "))].join("\n");
+  };
+  element.addEventListener("toggle", fill, { signal });
+  return { element, value: () => (element.open && field.value.trim() ? field.value : null) };
 }
 
 /** Follow a replay to its end, then show what came of it. */
@@ -67,13 +102,13 @@ function follow(id, room, signal) {
       const replay = await ask(address, { signal: either });
       measure(bar, "done", replay.progress);
       bar.setAttribute("aria-valuenow", Math.round(replay.progress * 100));
-      text(words, `${term("replay.state", replay.state)} · ${percent(replay.progress)}`);
-      if (RUNNING.has(replay.state)) return;
+      text(words, `${replay.recording} · ${term("replay.state", replay.state)} · ${percent(replay.progress)}`);
+      if (replay.state === "running") return;
       looking.abort();
       shown(running, replay.state !== "done");
       shown(cancel, false);
-      if (replay.error) room.append(refusal({ message: replay.error }));
-      else if (replay.state === "done") await result(replay, room, signal);
+      if (replay.error) room.append(quoted("pre", { class: "error", role: "alert" }, replay.error));
+      if (replay.state === "done") room.append(...replayResult(replay, signal));
     } catch (error) {
       if (error.name === "AbortError") return;
       looking.abort();
@@ -81,47 +116,4 @@ function follow(id, room, signal) {
     }
   }
   every(LOOK_MS, look, either);
-}
-
-async function result(replay, room, signal) {
-  const told = await compared(replay, signal).catch(() => null);
-  room.append(h("section", { class: "card", "aria-labelledby": "replay-title" }, h("h2", { id: "replay-title" }, t("replay.result")), summary(replay, told), told ? changes(told) : null));
-  for (const [camera, timeline] of Object.entries(replay.timelines)) {
-    const label = t("timeline.of", { camera });
-    const chart = timelineChart({ label, signal });
-    const table = sharesTable(label);
-    room.append(h("section", { class: "card", "aria-label": label }, h("h2", {}, camera), chart.element, table.element));
-    chart.update(timeline);
-    table.update(timeline);
-  }
-}
-
-function summary(replay, told) {
-  const fired = replay.alerts.filter((alert) => alert.fired_at !== null);
-  const parts = [t("replay.fired", { n: number(fired.length), many: fired.length }), t("replay.rules", { version: replay.rules_version })];
-  if (told) parts.push(t("replay.diff", { same: told.same.length, added: told.added.length, removed: told.removed.length }));
-  return h("p", {}, parts.join(" · "));
-}
-
-/** Every alert of either side, with the word for whether it is new, gone or the same. */
-function changes({ added, removed, same }) {
-  const rows = [...added.map((alert) => ["added", alert]), ...removed.map((alert) => ["removed", alert]), ...same.map((alert) => ["same", alert])];
-  if (!rows.length) return nothing(t("replay.quiet"));
-  rows.sort(([, a], [, b]) => a.starts_at - b.starts_at);
-  return h("ol", { class: "changes" }, rows.map(([kind, alert]) => changeRow(kind, alert)));
-}
-
-function changeRow(kind, alert) {
-  const status = statusChip();
-  status.update(alert.status);
-  return h(
-    "li",
-    { "data-change": kind },
-    h("span", { class: "kind" }, t(`replay.${kind}`)),
-    severityShape(alert.severity),
-    h("span", { class: "unseen" }, term("severity", alert.severity)),
-    h("span", { class: "name" }, alert.annotations?.title || alert.rule),
-    h("span", { class: "where" }, alert.camera_id || alert.labels?.group || t("place.site")),
-    h("span", { class: "when" }, `${moment(alert.starts_at)} · ${lasted((alert.ends_at ?? alert.ts) - alert.starts_at)}`),
-  );
 }

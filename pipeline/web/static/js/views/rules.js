@@ -5,7 +5,7 @@ import { every, h, keyed, measure, shown, text } from "../dom.js";
 import { latest } from "../feed.js";
 import { lasted, moment, percent } from "../format.js";
 import { english, t, term } from "../i18n.js";
-import { copyable, heading, nothing, refusal, severity } from "../parts/words.js";
+import { copyable, heading, nothing, place, refusal, severity } from "../parts/words.js";
 import { to } from "../router.js";
 
 const EVERY_MS = 1000;
@@ -39,10 +39,10 @@ export function show(main, { id, signal }) {
 
 function ruleCard(first, { open, signal }) {
   const states = h("ul", { class: "states" });
-  const updateStates = keyed(states, (state) => `${state.partition} ${state.zone ?? ""} ${state.number ?? ""}`, stateRow);
+  const updateStates = keyed(states, (state) => `${state.partition} ${state.zone}`, stateRow);
   const rest = h("p", { class: "aside" });
   const misses = h("ol", { class: "misses" });
-  const updateMisses = keyed(misses, (miss) => `${miss.ts} ${miss.camera_id}`, missRow);
+  const updateMisses = keyed(misses, (miss) => miss.alert_id, missRow);
   const missed = h("section", {}, h("h3", {}, t("rules.nearest")), misses);
   const fired = h("a", { class: "fired", href: to("alerts", null, { rule: first.name }) });
   const summary = h("p", { class: "sentence", lang: english() });
@@ -61,7 +61,7 @@ function ruleCard(first, { open, signal }) {
     element,
     update(rule) {
       text(summary, rule.summary);
-      const busy = rule.states.filter((state) => state.state !== "idle").map((state, number) => ({ ...state, number }));
+      const busy = rule.states.filter((state) => state.state !== "idle");
       updateStates(busy.slice(0, SHOWN_STATES));
       const words = busy.length > SHOWN_STATES ? t("rules.more", { n: busy.length - SHOWN_STATES }) : busy.length ? "" : t("rules.idle");
       text(rest, words);
@@ -83,7 +83,7 @@ function stateRow() {
   return {
     element: h("li", {}, name, word, bar, held),
     update(state) {
-      text(name, [state.partition.replace(/^group:/, "").replace(/^site:$/, t("place.site")), state.zone].filter(Boolean).join(" · "));
+      text(name, place({ camera_id: state.camera_id, labels: { group: state.partition.split("group:")[1], zone: state.zone } }));
       word.dataset.status = state.state;
       text(word, term("status", state.state));
       setBar(bar, state.progress, name.textContent);
@@ -105,12 +105,14 @@ function missRow(miss) {
   const share = h("span", { class: "share" });
   const bar = h("div", { class: "bar small", "aria-hidden": "true" }, h("i", {}));
   const words = h("span", {});
+  const where = miss.zone ? `${miss.camera_id} · ${miss.zone}` : miss.camera_id;
+  const link = h("a", { href: to("alerts", miss.alert_id) }, moment(miss.ts));
   return {
-    element: h("li", {}, h("time", {}, moment(miss.ts)), h("span", { class: "where" }, miss.camera_id), bar, share, words),
+    element: h("li", {}, link, h("span", { class: "where" }, where), bar, share, words),
     update(next) {
       measure(bar, "done", Math.max(0, Math.min(1, next.progress)));
       text(share, percent(next.progress));
-      text(words, heldWord(next));
+      text(words, `${heldWord(next)} · ${term("reason", next.reason)}`);
     },
   };
 }
