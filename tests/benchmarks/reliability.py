@@ -351,6 +351,8 @@ def _run(arguments: argparse.Namespace) -> Figures:
         "input": f"tests.recordings.night(minutes={MINUTES:g}, seed=5), {PER_S:g} records/s",
         "seed": arguments.seed,
     }
+    took: dict[str, int] = {}
+    result["took_s"] = took
     with tempfile.TemporaryDirectory(prefix="mien-reliability-") as name:
         folder = Path(name)
         kafka = Kafka(folder / "kafka")
@@ -373,7 +375,10 @@ def _run(arguments: argparse.Namespace) -> Figures:
             }
             for part, run in parts.items():
                 if not arguments.only or part in arguments.only:
+                    kafka.start()  # where a part has left it dead
+                    began = time.monotonic()
                     result[part] = _measured(run)
+                    took[part] = round(time.monotonic() - began)
                     print(json.dumps({part: result[part]}), flush=True)
                     if arguments.output:
                         arguments.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -75,7 +75,7 @@ cameras:
 models: {{detector: {{min_face_size: 30}}}}
 store: {{path: "{folder}/mien.sqlite"}}
 kafka: {{bootstrap: ["{bootstrap}"], prefix: {prefix}, partitions: {partitions}, keep_frames: 1h}}
-worker: {{port: 0, stalled_after: {stalled_after}, skip_older_than: 500ms}}
+worker: {{port: 0, stalled_after: {stalled_after}, stop_within: 30s, skip_older_than: 500ms}}
 """
     + RULES
 )
@@ -113,24 +113,36 @@ worker: {{port: 0, stalled_after: {stalled_after}}}
 )
 
 
-def account(kafka: Kafka, folder: Path, prefix: str, *, kills: int, seconds: float = ACCOUNT_S) -> Figures:
+def account(
+    kafka: Kafka,
+    folder: Path,
+    prefix: str,
+    *,
+    kills: int,
+    cameras: int = ACCOUNT_CAMERAS,
+    seconds: float = ACCOUNT_S,
+) -> Figures:
     """What became of every frame that capture took, with the analyser killed so many times meanwhile."""
-    lines = [f'  cam-{n}: {{url: "scene://smile", fps: {ACCOUNT_FPS}}}' for n in range(ACCOUNT_CAMERAS)]
+    lines = [f'  cam-{n}: {{url: "scene://smile", fps: {ACCOUNT_FPS}}}' for n in range(cameras)]
     values = {"cameras": "\n".join(lines)}
     with Bed.make(folder, bootstrap=kafka.bootstrap, prefix=prefix, config=ACCOUNT, **values) as bed:
         worker = bed.start("analyze")
         capture = bed.capture()
-        until(lambda: bed.values("observations") != [], seconds=PATIENCE_S, what="an observation")
+        until(lambda: bool(_observations(bed)), seconds=PATIENCE_S, what="an observation")
         for _ in range(kills):
             time.sleep(seconds / (kills + 1))
             worker.kill()
             worker = bed.start("analyze")
         time.sleep(seconds / (kills + 1))
-        assert capture.stop()[0] == 0, capture.text()
+        assert capture.stop(seconds=40)[0] == 0, capture.text()
         broken = bed.send_broken_frames(kills + 3)
         bed.drain("analyze", "frames", seconds=PATIENCE_S)
         counted = {} if kills else _counters(worker)
         return {"kills": kills, **_captured(capture), "broken_sent": broken, **counted, **_records(bed)}
+
+
+def _observations(bed: Bed) -> list[Observation]:
+    return [one for one in map(decode_record, bed.values("observations")) if isinstance(one, Observation)]
 
 
 def _captured(capture: Worker) -> Figures:
@@ -219,7 +231,7 @@ def privacy(kafka: Kafka, elastic: Elasticsearch, folder: Path, prefix: str, *, 
         capture = bed.capture()
         bed.send_broken_frames(2)
         until(lambda: len(bed.values("alerts")) >= transitions, seconds=PATIENCE_S, what="alerts")
-        assert capture.stop()[0] == 0, capture.text()
+        assert capture.stop(seconds=40)[0] == 0, capture.text()
         for role, topic in (("analyze", "frames"), ("evaluate", "observations"), ("notify", "alerts")):
             bed.drain(role, topic)
         assert worker.stop()[0] == 0, worker.text()

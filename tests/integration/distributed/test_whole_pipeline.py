@@ -36,7 +36,7 @@ def test_no_record_of_any_topic_index_or_store_holds_more_than_it_may(
 
 def test_every_frame_is_sent_or_dropped_analysed_or_skipped(kafka: Kafka, prefix: str, tmp_path: Path):
     """Under overload, by the counters and by the records; what is no frame is a dead letter."""
-    found = account(kafka, tmp_path, prefix, kills=0, seconds=4)
+    found = account(kafka, tmp_path, prefix, kills=0, cameras=3, seconds=4)
     assert found["captured"] > 0
     assert [found[name] for name in ("capture_off_by", "analyser_off_by", "unaccounted")] == [0, 0, 0]
     assert found["in_topic"] == found["sent"] == found["counted_frames"]
