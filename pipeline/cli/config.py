@@ -122,6 +122,8 @@ def _sinks(settings: Settings) -> Table:
     table = _table("sink", "name", "gets")
     for sink in settings.sinks:
         table.add_row(sink.type, sink.name, ", ".join(sink.statuses))
+    if settings.elasticsearch is not None:
+        table.add_row("elasticsearch", settings.elasticsearch.url, "everything")
     table.add_row("store", str(settings.store.path), "everything")
     return table
 

@@ -77,6 +77,12 @@ def test_config_check_shows_what_is_set(call, good: Path) -> None:
     assert "hunter2" not in out
 
 
+def test_config_check_names_every_sink(call, good: Path) -> None:
+    good.write_text(GOOD + 'elasticsearch: {url: "https://elastic:9200"}\nsinks: [{type: stdout}]\n')
+    _, out, _ = call("config", "check", "-c", good)
+    assert [name for name in ("stdout", "https://elastic:9200", "mien.sqlite") if name not in out] == []
+
+
 def test_config_check_of_a_wrong_file_is_2_on_stderr(call, good: Path) -> None:
     good.write_text(GOOD + "sink: []\n")
     status, out, err = call("config", "check", "-c", good)
