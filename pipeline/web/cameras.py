@@ -18,6 +18,8 @@ __all__ = ["Camera", "PipelineStatus", "camera_list", "router", "status_now"]
 
 router = APIRouter(prefix="/api", tags=["now"])
 
+VERSION = version("mien")
+
 
 class Sink(Answer):
     """A receiver of alerts."""
@@ -120,7 +122,7 @@ def status_now(sources: Sources) -> PipelineStatus:
     now, settings = sources.status(), sources.settings
     rules = now.rules
     return PipelineStatus(
-        version=version("mien"),
+        version=VERSION,
         now=sources.clock(),
         uptime_s=now.uptime_s,
         purpose=settings.purpose,

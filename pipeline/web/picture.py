@@ -6,8 +6,11 @@ it. `blurred` shows the picture with the faces that were found made unreadable: 
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import cv2
@@ -36,6 +39,10 @@ MARGIN = 0.35
 FACE_CELLS = 4
 """Squares along each side of a face that was made unreadable."""
 WIDTHS = (160, 1280)
+EVERY_S = 0.5
+"""So often a new picture of a camera is made at most, however many look."""
+FORGOTTEN_S = 10.0
+"""A picture that was made so long ago is not kept."""
 QUALITY = 80
 INK, PAPER = (255, 255, 255), (24, 24, 24)
 
@@ -56,26 +63,40 @@ def render(seen: Seen, mode: Mode, *, width: int) -> bytes:
     return data.tobytes()
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A picture that was made, of a frame taken at `ts`."""
+
+    tag: str
+    ts: float
+    jpeg: bytes
+    at: float
+
+
 class Pictures:
-    """The last picture made of each camera, for all who look at the same time; one is made at a time."""
+    """The last picture made of each camera, for all who look: one is made at a time, and few in a second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: dict[str, tuple[str, bytes]] = {}
+        self._made: dict[tuple[str, int], Made] = {}
 
-    def jpeg(self, seen: Seen, mode: Mode, *, width: int) -> bytes:
-        """The picture of what was seen."""
-        tag = tag_of(seen, mode, width)
+    def made(self, seen: Seen, mode: Mode, *, width: int) -> Made | None:
+        """The picture of what was seen, or one made a moment ago, where there is one."""
+        made = self._made.get((seen.frame.camera_id, width))
+        if made is None or made.tag == _tag(seen, mode, width) or time.monotonic() - made.at < EVERY_S:
+            return made
+        return None
+
+    def make(self, seen: Seen, mode: Mode, *, width: int) -> Made:
+        """The picture of what was seen; takes some milliseconds where nobody else has asked for it."""
         with self._lock:
-            made = self._made.get(seen.frame.camera_id)
-            if made is None or made[0] != tag:
-                made = self._made[seen.frame.camera_id] = tag, render(seen, mode, width=width)
-            return made[1]
-
-
-def tag_of(seen: Seen, mode: str, width: int) -> str:
-    """The picture's ETag."""
-    return f'"{seen.frame.epoch}-{seen.frame.seq}-{mode}-{width}"'
+            made = self.made(seen, mode, width=width)
+            if made is None:
+                now = time.monotonic()
+                made = Made(_tag(seen, mode, width), seen.frame.ts, render(seen, mode, width=width), now)
+                fresh = {key: one for key, one in self._made.items() if now - one.at < FORGOTTEN_S}
+                self._made = {**fresh, (seen.frame.camera_id, width): made}
+            return made
 
 
 @router.get(
@@ -87,7 +108,7 @@ def tag_of(seen: Seen, mode: str, width: int) -> str:
         404: {"model": ProblemAnswer, "description": "No such camera, no picture now, or pictures are off."},
     },
 )
-def picture(
+async def picture(
     request: Request,
     sources: From,
     camera_id: Annotated[str, Path(max_length=200)],
@@ -103,11 +124,18 @@ def picture(
     seen = sources.memory.newest.of(camera_id)
     if seen is None:
         raise HTTPException(404, "there is no picture of this camera now: try again when it is live")
-    headers = {"ETag": tag_of(seen, mode, width), "Cache-Control": "no-store", "X-Frame-Time": f"{seen.frame.ts:.3f}"}
-    if if_none_match == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
     pictures: Pictures = request.app.state.pictures
-    return Response(pictures.jpeg(seen, mode, width=width), media_type="image/jpeg", headers=headers)
+    made = pictures.made(seen, mode, width=width)
+    if made is None:
+        made = await asyncio.to_thread(pictures.make, seen, mode, width=width)
+    headers = {"ETag": made.tag, "Cache-Control": "no-store", "X-Frame-Time": f"{made.ts:.3f}"}
+    if if_none_match == made.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(made.jpeg, media_type="image/jpeg", headers=headers)
+
+
+def _tag(seen: Seen, mode: Mode, width: int) -> str:
+    return f'"{seen.frame.epoch}-{seen.frame.seq}-{mode}-{width}"'
 
 
 def _coarse(image: Image, size: tuple[int, int]) -> Image:
