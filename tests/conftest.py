@@ -23,7 +23,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = [reason.partition(NOT_HERE)[2] for reason in reasons if NOT_HERE in reason]
     if missing:
         terminalreporter.section("real servers", yellow=True)
-        terminalreporter.line(f"{len(missing)} tests did not run, for want of a Kafka, an Elasticsearch or a proxy:")
+        terminalreporter.line(f"{len(missing)} tests did not run, for want of a server or Prometheus:")
         for reason in sorted(set(missing)):
             terminalreporter.line(reason.lstrip(": "))
 

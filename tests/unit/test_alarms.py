@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import httpx
 import pytest
 from ruamel.yaml import YAML
 
+from tests.benchmarks.alarms import WORKER_FAULTS
+from tests.faults import FAULTS
 from tests.prometheus import ALARMS, require, shortened
-from tests.unit.test_metrics import everything
+from tests.unit.test_metrics import PAGE, everything
 
 STORIES = Path(__file__).parents[1] / "golden" / "alarms" / "tests.yaml"
 NAMES = [rule["alert"] for group in YAML(typ="safe").load(ALARMS)["groups"] for rule in group["rules"]]
@@ -43,6 +46,19 @@ def test_every_alarm_fires_in_a_story_and_is_quiet_in_one(name: str) -> None:
         if check["alertname"] == name
     ]
     assert {bool(check.get("exp_alerts")) for check in checks} == {True, False}
+
+
+def test_every_alarm_has_a_fault_that_sets_it_off() -> None:
+    """`python -m tests.benchmarks.alarms` brings them about."""
+    alarms = {alarm.partition(" ")[0] for fault in (*FAULTS, *WORKER_FAULTS) for alarm in fault.alarms}
+    assert alarms == set(NAMES)
+
+
+def test_the_example_of_the_page_is_a_configuration_of_prometheus(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```yaml\n(# prometheus.yml\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(example, encoding="utf-8")
+    (tmp_path / "alerts.yaml").write_text(ALARMS.read_text(encoding="utf-8"), encoding="utf-8")
+    assert f"{len(NAMES)} rules found" in promtool("check", "config", tmp_path / "prometheus.yml")
 
 
 def test_a_scrape_goes_by_the_conventions() -> None:
