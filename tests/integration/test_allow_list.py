@@ -9,14 +9,18 @@ import io
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from connectors.elastic_documents import action, alert_entries, rollup_entry
 from connectors.elastic_templates import MAPPINGS, Index, mapping
@@ -25,11 +29,14 @@ from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.store import Store, StoreSettings
 from connectors.webhook import WebhookSettings, WebhookSink, payload
 from connectors.wire import TEXT_LIMIT, alert_document, encode, observation_document, presentable
-from operators.records import Alert, Clock, FaceTrack, Observation, Status
+from operators.records import Alert, Clock, FaceTrack, Frame, Observation, Status
 from operators.rollup import Rollups
 from operators.rules import Predicate, Rule, RuleEvaluator, RuleSet
 from pipeline.delivery import Delivery
+from pipeline.sections import Camera
+from pipeline.web.sources import Sources
 from tests.alerts import FEAR, alert, alerts, observations, patient
+from tests.console_bed import made_up_settings, made_up_sources, serving
 from tests.hook_server import hook_server
 
 pytestmark = pytest.mark.integration
@@ -89,13 +96,14 @@ OPEN = (
     "gap_s",
 )  # fmt: skip
 """Mappings whose keys come from the rules or the model; their values are still scanned."""
+EPISODE = {
+    "first", "alert_id", "last", "rule", "camera_id", "severity", "status", "started", "ended", "acknowledged_at",
+    "note",
+}  # fmt: skip
 COLUMNS = {
     "alerts": {"position", "transition_id", "alert_id", "status", "recorded_at", "body"},
     "firing": {"alert_id", "position"},
-    "episodes": {
-        "first", "alert_id", "last", "rule", "camera_id", "severity", "status", "started", "ended", "acknowledged_at",
-        "note",
-    },  # fmt: skip
+    "episodes": EPISODE,
     "cursors": {"sink", "position"},
     "dead_letters": {"sink", "transition_id", "recorded_at", "reason", "body"},
     "states": {"name", "body"},  # the rules' memory, which no sink reads
@@ -223,6 +231,83 @@ def test_alerts_of_real_rules_in_every_sink(tmp_path):
         assert "tracksecret" not in text
         assert not BINARY_AS_TEXT.search(text)
     assert sum(text.count("fear-sustained") for text in texts) > 4 * len(hooks.requests)
+
+
+SECRETS = ("s3cret-of-the-camera", "watcher-of-lobby", "10.9.8.7", "s3cret-of-the-hook", "s3cret-of-the-console")
+CONSOLE = {
+    "/api/status": {
+        "version", "now", "uptime_s", "purpose", "firing", "live", "sinks", "sinks[].name", "sinks[].waiting",
+        "sinks[].error", "store", "store_error", "rules.version", "rules.count", "rules.reloads", "rules.refused",
+        "rules.error", "expressions[]", "history_s",
+    },
+    "/api/cameras": {
+        "[].camera_id", "[].state", "[].cause", "[].advice", "[].clock", "[].skew_s", "[].fps_in", "[].fps_analysed",
+        "[].age_s", "[].faces", "[].labels[]", "[].frames", "[].analysed", "[].lost", "[].late", "[].drops.overload",
+        "[].reconnects.timeout", "[].detail", "[].groups[]", "[].zones.desk.polygon[][]", "[].masks[]",
+    },
+    "/api/alerts": {
+        "next", *(f"items[].{name}" for name in (*RECORD, "started", "recorded_at", "acknowledged_at", "note")),
+    },
+    "/api/alerts/{alert_id}": {
+        *(f"alert.{name}" for name in (*RECORD, "started", "recorded_at", "acknowledged_at", "note")),
+        *(f"transitions[].{name}" for name in RECORD),
+    },
+    "/api/observations": {
+        "next", "items", "items[].camera_id", "items[].ts", "items[].clock", "items[].seq", "items[].reused",
+        "items[].faces", "items[].faces[].box[]", "items[].faces[].confidence", "items[].faces[].source_px",
+        "items[].faces[].quality", "items[].faces[].reasons[]", "items[].faces[].enhanced", "items[].faces[].label",
+        "items[].faces[].scores.*", "items[].faces[].intensity", "items[].faces[].zones[]",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Sources]:
+    """A site with secrets in its settings and track ids in its memory."""
+    site = made_up_settings(tmp_path, cameras=3, port=0, history="2m", token=SECRETS[4])
+    lobby = Camera(url=f"rtsp://{SECRETS[1]}:{SECRETS[0]}@{SECRETS[2]}/live", zones=site.cameras["camera-01"].zones)
+    hook = WebhookSettings(url="http://127.0.0.1:9/hook", secret=SecretStr(SECRETS[3]))
+    site = site.model_copy(update={"cameras": {**site.cameras, "camera-01": lobby}, "sinks": (hook,)})
+    with made_up_sources(site, alerts=20) as sources:
+        sources.store.append([replace(each, camera_id="camera-01") for each in real_alerts()])
+        now = time.time() + 60
+        for seq in range(20):
+            people = (face("tracksecret-1", 0.9), face("tracksecret-2", 0.7))
+            looked = Observation("camera-01", 2, seq, now + seq / 5, Clock.SENDER, people)
+            frame = Frame("camera-01", 2, seq, looked.ts, Clock.SENDER, np.zeros((90, 160, 3), np.uint8))
+            sources.evaluation.feed([looked])
+            sources.memory.tape([frame], [looked])
+        yield sources
+
+
+def test_every_answer_of_the_console(watched):
+    """What the API documents, it is asked for: figures and words come, the one picture where it should."""
+    alert_id = real_alerts()[0].alert_id
+    asked = {"alert_id": alert_id, "camera_id": "camera-01", "name": "none", "replay_id": "none"}
+    pictures, seen = set(), {}
+    headers = {"Authorization": f"Bearer {SECRETS[4]}"}
+    with serving(watched) as url, httpx.Client(base_url=url, headers=headers, timeout=30) as http:
+        for path, operations in http.get("/api/openapi.json").json()["paths"].items():
+            if "get" not in operations or path == "/api/events":
+                continue
+            answer = http.get(path.format(**asked), params={"camera": "camera-01", "limit": 100})
+            if answer.headers["content-type"].startswith("image/"):
+                pictures.add(path)
+                continue
+            seen[path] = answer.text
+            if path in CONSOLE:
+                check(answer.json(), CONSOLE[path])
+        with http.stream("GET", "/api/events?after=0") as stream:
+            lines = stream.iter_lines()
+            seen["/api/events"] = "\n".join(next(lines) for _ in range(200))
+    assert pictures == {"/api/cameras/{camera_id}/picture"}
+    assert set(CONSOLE) <= set(seen)
+    assert "fear-sustained" in seen["/api/alerts"]
+    assert seen["/api/observations"].count('"fear"') > 20
+    for path, text in seen.items():
+        assert "tracksecret" not in text, path
+        assert not BINARY_AS_TEXT.search(text), path
+        assert [secret for secret in SECRETS if secret in text] == [], path
 
 
 def real_alerts() -> list[Alert]:
