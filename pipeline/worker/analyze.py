@@ -10,12 +10,12 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
-from faust.types import TP, AppT
+from faust.types import TP, AppT, RecordMetadata
 
 from connectors.capture import CaptureStatus
 from connectors.kafka_frames import FrameHead, decode_frame, decode_head
@@ -48,6 +48,7 @@ ROUND = 8
 """Most pictures that the networks do at once: more are no faster, and their cameras wait for each other."""
 
 Found = FrameHead | Frame | Gap
+Sent = list[Awaitable[RecordMetadata]]
 Bad = list[tuple[Event, str]]
 """Events for the dead letters, and why."""
 
@@ -112,17 +113,19 @@ class Analyze:
         return replace(status, cameras=tuple(self._camera_status(name) for name in sorted(self._ours())))
 
     async def work(self, batch: Batch) -> None:
-        """Analyse what is worth it, some frames at a time, and wait until the brokers have what was seen.
-
-        While the networks do some frames, the brokers take what was seen in those before.
-        """
+        """Analyse what is worth it, some frames at a time, and wait until the brokers have all that was seen."""
         run = asyncio.get_running_loop().run_in_executor
         items, seen = await run(self._thread, _heads, batch)
+        records, sent = seen.records, await self._tell(seen)
         while items:
             chosen, items = self._choose(items)
-            following, _ = await asyncio.gather(run(self._thread, self._look, chosen), self._tell(seen))
-            seen = following
-        await self._tell(seen)
+            seen = await run(self._thread, self._look, chosen)
+            records, sent = [*records, *seen.records], [*sent, *await self._tell(seen)]
+        with self._recorder.stage("send"):
+            await asyncio.gather(*sent)
+        for record in records:
+            if isinstance(record, Observation):
+                self._recorder.decided(record, None if record.clock is Clock.MEDIA else time.time() - record.ts)
 
     async def watch(self) -> None:
         """Tell of the cameras of ours of which nothing comes and nothing waits: nobody captures them."""
@@ -131,7 +134,7 @@ class Analyze:
         silent = [gap for gap in gaps if gap is not None]
         for gap in silent:
             self._freshness.tell(gap.camera_id, gap.to_ts, seen=False)
-        await self._send(silent)
+        await asyncio.gather(*await self._send(silent))
 
     def close(self) -> None:
         """End the threads."""
@@ -239,24 +242,21 @@ class Analyze:
         self._states, observations = self._analyzer.step(self._states, [frame for _, frame in frames])
         return {id(event): one for (event, _), one in zip(frames, observations, strict=True)}
 
-    async def _tell(self, seen: _Seen) -> None:
-        """Send what was seen."""
+    async def _tell(self, seen: _Seen) -> Sent:
+        """Bury what is bad, and send what was seen."""
         for event, reason in seen.bad:
             await self._letters.bury(event, reason)
-        with self._recorder.stage("send"):
-            await self._send(seen.records)
-        for record in seen.records:
-            if isinstance(record, Observation):
-                self._recorder.decided(record, None if record.clock is Clock.MEDIA else time.time() - record.ts)
+        return await self._send(seen.records)
 
-    async def _send(self, records: Sequence[Record]) -> None:
-        sent = []
+    async def _send(self, records: Sequence[Record]) -> Sent:
+        """Send records in their order; what is returned is done when the brokers have them."""
+        sent: Sent = []
         for record in records:
             body = encode_record(record)
             for key in self._evaluator.partitions(record.camera_id):
                 partition = partition_of(key, self._count, self._cameras)
                 sent.append(await self._topic.send(key=key.encode(), value=body, partition=partition))
-        await asyncio.gather(*sent)
+        return sent
 
 
 def _heads(batch: Batch) -> tuple[list[_Item], _Seen]:

@@ -118,7 +118,7 @@ def test_a_camera_whose_capture_is_killed_is_told_as_down(scene_bed: Bed):
     with (bed.folder / "capture.log").open("wb") as log:
         capture = subprocess.Popen([*command, "-c", str(bed.config)], cwd=ROOT, stdout=log, stderr=log)
     try:
-        until(lambda: any(map(is_seen, records(bed, "smile"))), seconds=60, what="an observation")
+        until(lambda: is_well(bed), seconds=60, what="pictures of a camera that isn't down any more")
     finally:
         capture.kill()
         capture.wait()
@@ -130,6 +130,12 @@ def test_a_camera_whose_capture_is_killed_is_told_as_down(scene_bed: Bed):
     assert all(wanted[name] == one for name, one in found(bed.alerts()).items())
     assert isinstance(told[-1], Gap)
     assert not records(bed, "neutral"), "nobody should capture it"
+
+
+def is_well(bed: Bed) -> bool:
+    """Whether the camera is seen, and an alert from before its first picture is over."""
+    last = {one.alert_id: one.status for one in sorted(bed.alerts(), key=lambda one: one.seq)}
+    return sum(map(is_seen, records(bed, "smile"))) > 4 and Status.FIRING not in last.values()
 
 
 def is_seen(record: Record) -> bool:
