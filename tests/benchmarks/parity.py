@@ -9,9 +9,8 @@ Recordings of real clips (of the built-in scene where there are none) and a made
     pictures  the clips as cameras: `mien capture` -> frames -> `mien worker --role analyze+evaluate`
 
 Of the first four every transition must be the same, down to its evidence. `pictures` has two sides. The frames in Kafka
-go through the networks and rules in this process: the alerts must be the same again; only their evidence may count gaps
-otherwise, since `analyze` joins gaps that meet. `mien analyze` reads the same clip without Kafka, so without JPEG and
-in the time of the file: what that changes is counted.
+go through the networks and the rules in this process, too: observations and alerts must be the same. `mien analyze`
+reads the same clip without Kafka, so without JPEG and in the time of the file: what that changes is counted.
 """
 
 from __future__ import annotations
@@ -38,10 +37,11 @@ from typing import Any
 import psutil
 
 from connectors.kafka_frames import decode_frame, decode_head
+from connectors.kafka_records import decode_record, encode_record
 from connectors.recording import Manifest, RecordedCamera, Recording, open_recording, time_of
 from connectors.recording_writer import RecordingWriter
 from connectors.wire import alert_document, encode
-from operators.records import Alert, Frame, Gap, Observation
+from operators.records import Alert, Frame, Gap, Observation, Tick
 from operators.rules import RuleEvaluator
 from pipeline.analyze import Job as Analysis
 from pipeline.analyze import analyze, default_settings
@@ -266,23 +266,26 @@ def pictures(bed: Bed, videos: Mapping[str, Path]) -> Figures:
     """Real pictures from capture to alerts; then the same frames, and the same clips, without Kafka."""
     alone = {name: _analysed(bed, name, video) for name, video in videos.items()}
     frames = sum(len(one.observations) for one in alone.values())
-    worker = bed.start("analyze+evaluate")
-    worker.wait_for("ready role=analyze")
-    worker.wait_for("ready role=evaluate")
+    bed.start("evaluate")
+    analyser = bed.start("analyze")
     capture = bed.capture()
     until(lambda: _told(bed) >= frames, seconds=PICTURES_S, what=f"{frames} frames")
-    bed.drain("analyze", "frames")
-    bed.drain("evaluate")
     capture.stop()
-    items = [decode_frame(value) for value in bed.values("frames")]
-    alerts, records = bed.alerts(), _seen(bed.settings, items)
+    bed.drain("analyze", "frames")
+    analyser.stop()  # it tells of cameras that are silent, without an end
+    bed.drain("evaluate")
+    alerts = bed.alerts()
+    items = [one for one in map(decode_frame, bed.values("frames")) if isinstance(one, Frame)]
+    seen, records = _seen(bed.settings, items), _records(bed)
     here = Evaluation(build_evaluator(bed.settings)).feed(records)
     return {
         "clips": len(videos),
         "frames": frames,
-        "frames_sent": sum(isinstance(one, Frame) for one in items),
+        "frames_sent": len(items),
+        "observations": len(seen),
+        "other_observations": len(set(map(encode_record, seen)) ^ set(map(encode_record, _observations(records)))),
         "same_frames": difference(alerts, {one.transition_id: one for one in here}),
-        "against_analyze": _compared(alone, records, alerts),
+        "against_analyze": _compared(alone, seen, alerts),
     }
 
 
@@ -292,11 +295,19 @@ def _told(bed: Bed) -> int:
     return sum(one.frames if isinstance(one, Gap) else 1 for one in heads)
 
 
-def _seen(settings: Settings, items: Sequence[Frame | Gap]) -> list[Record]:
-    """What the networks see in frames, by time, with the gaps between them: each before the frame that ends it."""
-    _, observations = build_analyzer(settings).step({}, [one for one in items if isinstance(one, Frame)])
-    seen = iter(observations)
-    return sorted((one if isinstance(one, Gap) else next(seen) for one in items), key=time_of)
+def _seen(settings: Settings, frames: Sequence[Frame]) -> list[Observation]:
+    """What the networks see in frames, in this process."""
+    return build_analyzer(settings).step({}, frames)[1]
+
+
+def _records(bed: Bed) -> list[Record]:
+    """What `analyze` has told, by time, each record once: its observations, and the gaps between them."""
+    told = map(decode_record, dict.fromkeys(bed.values("observations")))
+    return sorted((one for one in told if not isinstance(one, Tick)), key=time_of)
+
+
+def _observations(records: Iterable[Record]) -> list[Observation]:
+    return [one for one in records if isinstance(one, Observation)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,19 +324,20 @@ def _analysed(bed: Bed, name: str, video: Path) -> _Alone:
     return _Alone(*([json.loads(line) for line in path.read_bytes().splitlines()] for path in (seen, told)))
 
 
-def _compared(alone: Mapping[str, _Alone], records: Sequence[Record], alerts: Sequence[Alert]) -> Figures:
+def _compared(alone: Mapping[str, _Alone], observations: Sequence[Observation], alerts: Sequence[Alert]) -> Figures:
     """Faces, labels and transitions of single cameras; times count from the first frame."""
     faces = labels = same = transitions = 0
     furthest_s = 0.0
     for name, one in alone.items():
-        seen = [record for record in records if isinstance(record, Observation) and record.camera_id == name]
+        seen = [record for record in observations if record.camera_id == name]
         by_seq = {record.seq: record for record in seen}
         pairs = [(theirs, by_seq[theirs["seq"]]) for theirs in one.observations if theirs["seq"] in by_seq]
         faces += sum(len(theirs["faces"]) == len(ours.faces) for theirs, ours in pairs)
         labels += sum(_labels(theirs) == sorted(face.label for face in ours.faces) for theirs, ours in pairs)
         wanted = [(each["rule"], each["status"], _seconds(each["ts"])) for each in one.alerts if each["camera_id"]]
         got = [(each.rule, str(each.status), each.ts - seen[0].ts) for each in alerts if each.camera_id == name]
-        wanted = [each for each in wanted if each[2] <= one.observations[-1]["ts"]]
+        lasts_s = one.observations[-1]["ts"]  # after it only cameras tell that they are down
+        wanted, got = ([each for each in every if 0 <= each[2] <= lasts_s] for every in (wanted, got))
         matched = list(_matched(sorted(wanted), sorted(got)))
         transitions += max(len(wanted), len(got))
         same += len(matched)
