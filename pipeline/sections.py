@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -184,6 +185,9 @@ class Console:
             raise ValueError(f"expected port from 0 to 65535, got {self.port}")
         if not 60 <= self.history <= 7 * 86400:
             raise ValueError(f"expected a history from 1m to 7d, got {self.history:g} s")
+        for name in self.names:
+            if not re.fullmatch(r"[A-Za-z0-9.-]+", name):
+                raise ValueError(f"expected names such as mien.example.org, without scheme and port, got {name!r}")
         token = None if self.token is None else self.token.get_secret_value()
         if token is None and not self.local:
             raise ValueError(f"expected a token, as {self.host} can be reached from other machines: set token")

@@ -267,8 +267,10 @@ def _alert_table(alerts: Iterable[Alert]) -> RenderableType:
 
 
 def _footer(status: Status, address: str) -> Text:
-    console = f"console {address}   " if address else ""
-    return _line(f"up {_span(status.uptime_s)}   {console}store {status.store or 'none'}   Ctrl-C ends", "dim")
+    parts = [f"up {_span(status.uptime_s)}", f"store {status.store or 'none'}", "Ctrl-C ends"]
+    if address:  # before the store, whose path may be long
+        parts[1:] = [f"console {address}", *parts[:0:-1]]
+    return _line("   ".join(parts), "dim")
 
 
 def _trouble(camera: CameraStatus) -> str:

@@ -195,6 +195,17 @@ def test_plain_lines_tell_changes_once_and_cameras_every_ten_seconds(settings: S
     ]
 
 
+def test_the_address_of_the_console_is_told(settings: Settings) -> None:
+    out, wide = StringIO(), StringIO()
+    with View(settings, console=Console(file=out), address="http://127.0.0.1:8420/"):
+        pass
+    assert out.getvalue().splitlines() == [settings.purpose, "console at http://127.0.0.1:8420/"]
+    console = Console(file=wide, width=80, height=24)
+    far = replace(BUSY, store="/home/somebody/with/a/long/name/and/a/folder/deep/below/mien.sqlite")
+    console.print(screen(far, purpose="x", address="http://127.0.0.1:8420/"))
+    assert "up 1m1s   console http://127.0.0.1:8420/   Ctrl-C ends   store /home" in wide.getvalue()
+
+
 def test_plain_lines_tell_changed_rules_once(settings: Settings) -> None:
     out = StringIO()
     refused = replace(RULES, refused=1, error="mien.yaml:3:1: rules: missing")
