@@ -64,7 +64,7 @@ LOOPED_S = 30.0
 NIGHT_MINUTES, NIGHT_FPS = 5.0, 5.0
 CLIP_FPS = 30.0
 """Faster than any of the clips: every picture is taken."""
-PICTURES_S = 60.0
+PICTURES_S = 120.0
 Record = Observation | Gap
 Figures = dict[str, Any]
 RULES: list[dict[str, Any]] = [
@@ -271,7 +271,7 @@ def pictures(bed: Bed, videos: Mapping[str, Path]) -> Figures:
     capture = bed.capture()
     until(lambda: _told(bed) >= frames, seconds=PICTURES_S, what=f"{frames} frames")
     capture.stop()
-    bed.drain("analyze", "frames")
+    bed.drain("analyze", "frames", seconds=PICTURES_S)
     analyser.stop()  # it tells of cameras that are silent, without an end
     bed.drain("evaluate")
     alerts = bed.alerts()
