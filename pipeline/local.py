@@ -282,6 +282,8 @@ def run(
         if settings.metrics is not None:
             stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
         console = build_console(settings, metrics=metrics)
+        if console is not None:
+            stack.callback(console.close)
         view = stack.enter_context(View(settings, plain=plain, address="" if console is None else console.url))
         tapes = [] if tape is None else [tape]
         telemetry = build_telemetry(settings, role="run")

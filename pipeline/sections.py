@@ -195,6 +195,11 @@ class Console:
             raise ValueError(f"expected a token of {_SHORTEST_TOKEN} or more printable ASCII characters")
 
     @property
+    def everywhere(self) -> bool:
+        """Whether it listens on every interface."""
+        return self.host in {"0.0.0.0", "::"}  # noqa: S104 -- compared, not bound
+
+    @property
     def local(self) -> bool:
         """Whether only this machine can reach it."""
         if self.host == "localhost":

@@ -151,7 +151,7 @@ def camera_list(sources: Sources) -> Iterator[Camera]:
 
 def _camera(sources: Sources, camera: CameraStatus) -> Camera:
     configured = sources.settings.cameras[camera.camera_id]
-    groups = [name for name, group in sources.settings.groups.items() if camera.camera_id in group.cameras]
+    groups = [name for name, group in sources.ruleset.groups.items() if camera.camera_id in group.cameras]
     return Camera(
         camera_id=camera.camera_id,
         state=camera.state,

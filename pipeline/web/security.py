@@ -142,7 +142,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, console: Console, sessions: Sessions) -> None:
         self._app, self._sessions = app, sessions
         self._names = {"localhost", console.host.lower(), *(name.lower() for name in console.names)}
-        self._everywhere = console.host in {"0.0.0.0", "::"}  # noqa: S104 -- compared, not bound
+        self._everywhere = console.everywhere
         if self._everywhere:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
 

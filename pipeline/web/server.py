@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_PORT", "Console", "listen", "served", "url_of"]
 
-log = logging.getLogger(__name__)
-
 DEFAULT_PORT = 8420
 STOP_S = 1.0
 """Longest wait for requests in progress at the end."""
@@ -50,6 +47,10 @@ class Console:
     def update(self, status: Status) -> None:
         """Make `status` what the next answer says."""
         self._status = status
+
+    def close(self) -> None:
+        """Give the port back, also where nothing was ever served."""
+        self._listening.close()
 
     @contextmanager
     def over(self, pipeline: LocalPipeline) -> Iterator[None]:
@@ -92,9 +93,9 @@ def listen(console: ConsoleSettings) -> socket.socket:
 
 def url_of(console: ConsoleSettings, listening: socket.socket) -> str:
     """Where a browser finds the console."""
-    host, port = console.host, listening.getsockname()[1]
+    host = socket.gethostname() if console.everywhere else console.host
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/"
+    return f"http://{shown}:{listening.getsockname()[1]}/"
 
 
 @contextmanager
@@ -104,6 +105,7 @@ def served(sources: Sources, listening: socket.socket) -> Iterator[None]:
         uvicorn.Config(
             create_app(sources),
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,

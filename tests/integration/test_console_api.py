@@ -441,3 +441,13 @@ class TestWhereItListens:
 
 def made_token() -> Any:
     return made_up_settings(Path("/"), token=TOKEN).console.token
+
+
+def test_every_interface_is_shown_by_the_name_of_the_machine(sources: Sources) -> None:
+    everywhere = with_console(sources, host="0.0.0.0", token=TOKEN)
+    with serving(everywhere) as url:
+        assert url.startswith(f"http://{socket.gethostname()}:")
+        port = httpx.URL(url).port
+        for host, status in (("10.1.2.3", 200), (socket.gethostname(), 200), ("evil.example.org", 421)):
+            answer = httpx.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": f"{host}:{port}"})
+            assert answer.status_code == status
