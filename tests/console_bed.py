@@ -213,9 +213,10 @@ def main() -> None:
     options.add_argument("--alerts", type=int, default=10_000)
     options.add_argument("--live", default="outlines", choices=("outlines", "blurred", "full", "off"))
     options.add_argument("--token", default=None)
+    options.add_argument("--recordings", type=Path, default=None, help="folder with recordings to replay")
     options.add_argument("--scene", action="store_true", help="the built-in scene, really running")
     asked = options.parse_args()
-    console = {"port": asked.port, "live": asked.live, "token": asked.token}
+    console = {"port": asked.port, "live": asked.live, "token": asked.token, "recordings": asked.recordings}
     with tempfile.TemporaryDirectory(prefix="mien-console-") as folder:
         if asked.scene:
             asked_for = made_up_settings(Path(folder), **console).console

@@ -14,6 +14,7 @@ from pipeline.config import load_settings
 from pipeline.web.sources import Sources
 from tests.browser.conftest import Visit, Visiting, serving_with
 from tests.console_bed import made_up_settings, made_up_sources, serving
+from tests.recordings import night, write
 
 VIEWS = ("#/now", "#/alerts", "#/cameras", "#/cameras/camera-01", "#/zones/camera-01", "#/rules", "#/replay")
 
@@ -358,4 +359,48 @@ def test_a_lost_connection_is_unmistakable_and_comes_back_by_itself(visiting: Vi
     with serving_with(small, port=int(url.rstrip("/").rsplit(":", 1)[1])):
         expect(page.locator(".lost")).to_be_hidden(timeout=15_000)
         expect(page.get_by_text("Unknown", exact=True)).to_have_count(0)
+        page.close()
+
+
+# Rules and replays
+
+
+def test_a_rule_says_what_it_wants_where_it_stands_and_where_it_nearly_fired(visit: Visit):
+    page = visit.page("#/rules")
+    rule = page.locator(".rule", has=page.get_by_role("heading", name="fear-3s"))
+    expect(rule).to_contain_text("Fires when a face shows fear >= 0.6 for 3s in zone desk.")
+    expect(rule.get_by_role("link", name=re.compile(r"fired \d+ times, last at"))).to_be_visible()
+    expect(rule.locator(".misses li")).to_have_count(5)
+    rule.get_by_text("YAML").click()
+    expect(rule.locator("code").first).to_contain_text("id: fear-3s")
+    page.locator(".rule", has_text="happiness-3s").get_by_role("link", name=re.compile("fired")).click()
+    expect(page.locator(".alert-row").first).to_contain_text("happiness-3s")
+
+
+OTHER_RULES = """\
+version: 1
+rules:
+  - id: fear-2s
+    severity: warning
+    when: {prob: fear, enter: 0.6, exit: 0.45}
+    for: 2s
+"""
+
+
+def test_other_rules_are_tried_on_a_recording_and_compared(visiting: Visiting, site: Sources, tmp_path: Path):
+    write(tmp_path / "museum", night(minutes=20))
+    with serving_with(site, recordings=tmp_path) as url:
+        page = visiting(url).page("#/replay")
+        expect(page.get_by_text("A made-up night in a harbour museum")).to_be_visible()
+        page.get_by_text("Try other rules").click()
+        expect(page.get_by_label("A rules file")).to_have_value(re.compile("id: happiness-3s"))
+        page.get_by_label("A rules file").fill("rules: [{id: wrong}]")
+        page.get_by_role("button", name="Replay").click()
+        expect(page.get_by_role("alert")).to_contain_text("rules.yaml", timeout=60_000)
+        page.get_by_text("Try other rules").click()
+        page.get_by_label("A rules file").fill(OTHER_RULES)
+        page.get_by_role("button", name="Replay").click()
+        expect(page.get_by_text(re.compile(r"^\d+ alerts fire"))).to_be_visible(timeout=60_000)
+        expect(page.locator('[data-change="added"]').first).to_contain_text("fear-2s")
+        expect(page.locator(".timeline")).to_have_count(3)
         page.close()

@@ -35,9 +35,15 @@ async function send(method, path, { body, signal }) {
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   if (answer.status === 204) return null;
-  const found = await answer.json().catch(() => null);
-  if (answer.ok) return found;
+  const found = await answer.json().catch(notJson);
+  if (answer.ok && found !== null) return found;
   throw new Refused(answer.status, found?.error?.message ?? `${answer.status} ${answer.statusText}`);
+}
+
+/** A proxy may answer with a page; what was ended on the way has no answer at all. */
+function notJson(error) {
+  if (error.name === "AbortError" || error.name === "TimeoutError") throw error;
+  return null;
 }
 
 /** Fetch, with what goes wrong on the way as Refused. */

@@ -51,9 +51,10 @@ function changeRow(change) {
   return row(kinds, life.severity, change.rule, place({ labels: change.labels, camera_id: change.labels.camera }), moved, change.kinds[0]);
 }
 
-const alertRow = (alert) => row(clock(alert.starts_at), alert.severity, title(alert), place(alert), span(alert));
+const alertRow = (alert) => row(clock(alert.starts_at), alert.severity, title(alert), place(alert), length(alert));
 
-const span = (life) => `${clock(life.starts_at)} · ${lasted((life.ends_at ?? life.ts) - life.starts_at)}`;
+const length = (life) => lasted((life.ends_at ?? life.ts) - life.starts_at);
+const span = (life) => `${clock(life.starts_at)} · ${length(life)}`;
 
 function row(kind, severity, name, where, when, change = null) {
   return h(

@@ -4,7 +4,7 @@
  */
 
 import uPlot from "../../vendor/uplot/uPlot.esm.js";
-import { h, text } from "../dom.js";
+import { attribute, h, text } from "../dom.js";
 import { colourOf, UNKNOWN } from "../expressions.js";
 import { latest } from "../feed.js";
 import { clock, minute, number, percent, zone } from "../format.js";
@@ -55,8 +55,8 @@ export function timelineChart({ label, signal }) {
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, auto: false, range: () => [timeline.from, timeline.to] }, y: { auto: false, range: [0, 1] } },
       axes: [
-        { ...axis, values: (_, ticks) => ticks.map((tick, place) => (ticks[1] - ticks[0] < 60 ? clock(tick) : minute(tick)) + (place ? "" : ` ${zone()}`)), space: 90 },
-        { ...axis, values: (_, ticks) => ticks.map(percent), splits: [0, 0.25, 0.5, 0.75, 1], size: 52 },
+        { ...axis, values: (_, ticks) => (ticks ?? []).map((tick, place) => (ticks[1] - ticks[0] < 60 ? clock(tick) : minute(tick)) + (place ? "" : ` ${zone()}`)), space: 90 },
+        { ...axis, values: (_, ticks) => (ticks ?? []).map(percent), splits: [0, 0.25, 0.5, 0.75, 1], size: 52 },
       ],
       series: [{}, ...[...layers].reverse().map((name) => layer(name))],
       hooks: {
@@ -123,7 +123,10 @@ function readout() {
     },
     at(timeline, place) {
       const shares = place === null ? null : sharesAt(timeline, place);
-      for (const [name, value] of values) text(value, shares ? percent(shares[name]) : "");
+      for (const [name, value] of values) {
+        text(value, shares ? percent(shares[name]) : "");
+        attribute(value, "data-zero", shares !== null && shares[name] === 0);
+      }
       if (place === null) {
         text(when, t("timeline.range", { from: clock(timeline.from), to: clock(timeline.to), zone: zone() }));
         text(faces, t("timeline.point"));
@@ -163,6 +166,7 @@ function alerts(plot, timeline) {
   const { ctx, bbox } = plot;
   const ratio = devicePixelRatio;
   const ends = new Array(LANES).fill(-Infinity);
+  const regions = new Path2D();
   ctx.save();
   for (const alert of [...timeline.alerts].sort((a, b) => a.started - b.started)) {
     const end = alert.ends_at ?? (alert.status === "firing" ? timeline.to : alert.fired_at ?? alert.started);
@@ -175,12 +179,11 @@ function alerts(plot, timeline) {
     ctx.fillStyle = colour(`${alert.severity}-mark`);
     ctx.fillRect(left, top, right - left, LANE * ratio);
     ctx.fillStyle = colour("ink");
-    ctx.globalAlpha = 0.05;
-    ctx.fillRect(left, bbox.top, right - left, bbox.height);
-    ctx.globalAlpha = 0.8;
     for (const edge of [left, right - ratio]) ctx.fillRect(edge, top, ratio, bbox.top + bbox.height - top);
-    ctx.globalAlpha = 1;
+    regions.rect(left, bbox.top, right - left, bbox.height);
   }
+  ctx.globalAlpha = 0.06;
+  ctx.fill(regions); // all at once: where two overlap, the colours below stay the same
   ctx.restore();
 }
 

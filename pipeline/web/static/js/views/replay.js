@@ -35,11 +35,13 @@ export function show(main, { id, query, signal }) {
     shown(rules.element, recordings.length > 0);
     if (!recordings.length) list.replaceChildren(h("li", {}, nothing(t("replay.none"))));
   }, failed);
-  ask("api/replays", { signal }).then((replays) => {
-    shown(earlier, replays.length > 0);
-    past.replaceChildren(...replays.map(replayLine));
-  }, failed);
-  if (id !== null) follow(id, result, signal);
+  const lookBack = () =>
+    ask("api/replays", { signal }).then((replays) => {
+      shown(earlier, replays.length > 0);
+      past.replaceChildren(...replays.map(replayLine));
+    }, failed);
+  lookBack();
+  if (id !== null) follow(id, result, { ended: lookBack, signal });
 }
 
 function recordingCard(recording, begin) {
@@ -87,7 +89,7 @@ function rulesField(signal) {
 }
 
 /** Follow a replay to its end, then show what came of it. */
-function follow(id, room, signal) {
+function follow(id, room, { ended, signal }) {
   const address = `api/replays/${encodeURIComponent(id)}`;
   const looking = new AbortController();
   const either = AbortSignal.any([signal, looking.signal]);
@@ -105,6 +107,7 @@ function follow(id, room, signal) {
       text(words, `${replay.recording} · ${term("replay.state", replay.state)} · ${percent(replay.progress)}`);
       if (replay.state === "running") return;
       looking.abort();
+      ended();
       shown(running, replay.state !== "done");
       shown(cancel, false);
       if (replay.error) room.append(quoted("pre", { class: "error", role: "alert" }, replay.error));

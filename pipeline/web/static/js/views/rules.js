@@ -13,7 +13,7 @@ const SHOWN_STATES = 6;
 const SHOWN_MISSES = 5;
 
 export function show(main, { id, signal }) {
-  const cards = h("ul", { class: "rules" });
+  const cards = h("ul", { class: "rule-list" });
   const update = keyed(cards, (rule) => rule.name, (rule) => ruleCard(rule, { open: rule.name === id, signal }));
   const problem = h("div", {});
   const none = nothing(t("rules.none"));
