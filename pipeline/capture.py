@@ -31,13 +31,13 @@ from connectors.kafka_topics import FRAMES, partition_of
 from operators.records import Frame, Gap
 from pipeline.build import build_telemetry
 from pipeline.config import Settings
+from pipeline.health import Health
 from pipeline.metrics import Metrics
 from pipeline.process import found_topics, stopping, watched
 from pipeline.recorder import Recorder
 from pipeline.sections import Camera
 from pipeline.status import CameraStatus, Status
 from pipeline.topics import kafka_of
-from pipeline.worker.health import Health
 
 __all__ = ["UNOWNED", "CapturePipeline", "Outlet", "capture"]
 

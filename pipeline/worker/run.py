@@ -20,11 +20,11 @@ from connectors.kafka_probe import Probe
 from connectors.kafka_settings import KafkaSettings
 from operators.errors import SinkError
 from pipeline.config import Settings
+from pipeline.health import Health
 from pipeline.metrics import Metrics
 from pipeline.process import found_topics, stopping, watched
 from pipeline.topics import kafka_of
 from pipeline.worker.app import group_of
-from pipeline.worker.health import Health
 from pipeline.worker.progress import Partition, Watch
 from pipeline.worker.roles import TOPICS, Roles
 

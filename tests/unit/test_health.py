@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from operators.errors import ConfigError
-from pipeline.worker.health import Health
+from pipeline.health import Health
 
 
 def served(*, alive: Callable[[], str] = str, ready: Callable[[], str] = str) -> Health:
