@@ -37,6 +37,7 @@ __all__ = [
     "Shot",
     "closed",
     "open_recording",
+    "read_manifest",
     "read_records",
     "read_shots",
     "time_of",
@@ -177,6 +178,16 @@ class Recording:
 
 def open_recording(path: Path) -> Recording:
     """Open the recording in a folder; raises SourceError saying what, where and what to do."""
+    manifest = read_manifest(path)
+    files = tuple(file if file.closed_at is not None else closed(path, file) for file in manifest.files)
+    return Recording(path, replace(manifest, files=files))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What a recording says of itself, without a look into files that are still being written.
+
+    Raises SourceError as `open_recording` does.
+    """
     try:
         data = (path / MANIFEST).read_bytes()
     except OSError as error:
@@ -185,9 +196,7 @@ def open_recording(path: Path) -> Recording:
             "`mien record -c mien.yaml -o DIR` or `mien analyze VIDEO --record DIR`",
             cause=Cause.NOT_FOUND,
         ) from error
-    manifest = _manifest(data, path)
-    files = tuple(file if file.closed_at is not None else closed(path, file) for file in manifest.files)
-    return Recording(path, replace(manifest, files=files))
+    return _manifest(data, path)
 
 
 def closed(folder: Path, file: RecordedFile) -> RecordedFile:

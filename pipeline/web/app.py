@@ -12,7 +12,20 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from pipeline.web import alerts, cameras, errors, events, health, observations, picture, rules, security, timeline
+from pipeline.web import (
+    alerts,
+    cameras,
+    errors,
+    events,
+    health,
+    observations,
+    picture,
+    recordings,
+    replays,
+    rules,
+    security,
+    timeline,
+)
 from pipeline.web.answers import PROBLEMS
 from pipeline.web.sources import Sources
 
@@ -46,10 +59,23 @@ def create_app(sources: Sources) -> FastAPI:
     app.state.sessions = security.Sessions(sources.settings.console.token)
     app.state.streams = events.Streams(sources)
     app.state.pictures = picture.Pictures()
+    app.state.replays = replays.Replays(sources.closing)
     app.state.misses = rules.NearestMisses(sources.reader)
     app.add_middleware(security.Guard, console=sources.settings.console, sessions=app.state.sessions)
     errors.install(app)
-    for part in (health, cameras, alerts, events, picture, timeline, observations, rules, security):
+    for part in (
+        health,
+        cameras,
+        alerts,
+        events,
+        picture,
+        timeline,
+        observations,
+        rules,
+        recordings,
+        replays,
+        security,
+    ):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=STATIC, check_dir=False))
     app.add_api_route("/", _page, include_in_schema=False)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 from pydantic import Field
 
-from connectors.store_reader import Episode, Wanted
-from operators.records import GapReason, Severity, Status
-from operators.rules import EXPRESSIONS
+from connectors.store_reader import Wanted
+from operators.records import Alert, GapReason, Severity, Status
+from operators.rules import EXPRESSIONS, RuleSet
 from pipeline.web.answers import Answer, ProblemAnswer
 from pipeline.web.history import Counts, History, Stretches
 from pipeline.web.sources import From, Sources
 
-__all__ = ["Region", "Strip", "Timeline", "router", "strip_of"]
+__all__ = ["Region", "Strip", "Timeline", "regions", "router", "strip_of"]
 
 router = APIRouter(prefix="/api/timeline", tags=["timeline"])
 
@@ -75,7 +75,7 @@ class Strip(Answer):
 class Timeline(Strip):
     """What a camera showed from one time to another, and the alerts of it."""
 
-    from_: Annotated[float, Field(alias="from")]
+    from_: Annotated[float, Field(serialization_alias="from")]
     to: float
     alerts: list[Region]
     """Those that fired: of this camera, of groups that it is in, and of the site; at most 500, the latest ones."""
@@ -100,7 +100,7 @@ def timeline(
     end = until if until is not None else _now(sources, camera)
     begin = since if since is not None else max(end - USUAL_S, 0.0)
     strip = strip_of(sources.history, camera, begin, max(begin, end), points=points)
-    return Timeline(**dict(strip), **{"from": begin}, to=end, alerts=_alerts(sources, camera, begin, end))
+    return Timeline(**dict(strip), from_=begin, to=end, alerts=_alerts(sources, camera, begin, end))
 
 
 def strip_of(history: History, camera_id: str, begin: float, end: float, *, points: int) -> Strip:
@@ -119,6 +119,30 @@ def strip_of(history: History, camera_id: str, begin: float, end: float, *, poin
     )
 
 
+def regions(alerts: Iterable[tuple[float, Alert]], camera_id: str, rules: RuleSet) -> list[Region]:
+    """The alerts (when they began, and their last transitions) that are about a camera, its groups, or the site."""
+    groups = {name for name, group in rules.groups.items() if camera_id in group.cameras}
+    return [_region(started, alert) for started, alert in alerts if _concerns(alert, camera_id, groups)]
+
+
+def _concerns(alert: Alert, camera_id: str, groups: Collection[str]) -> bool:
+    if alert.camera_id:
+        return alert.camera_id == camera_id
+    return "group" not in alert.labels or alert.labels["group"] in groups
+
+
+def _region(started: float, alert: Alert) -> Region:
+    return Region(
+        alert_id=alert.alert_id,
+        rule=alert.rule,
+        severity=alert.severity,
+        status=alert.status,
+        started=started,
+        fired_at=alert.fired_at,
+        ends_at=alert.ends_at,
+    )
+
+
 def _now(sources: Sources, camera_id: str) -> float:
     """The present of a camera: files have a time of their own."""
     newest = sources.history.newest(camera_id)
@@ -127,27 +151,8 @@ def _now(sources: Sources, camera_id: str) -> float:
 
 def _alerts(sources: Sources, camera_id: str, begin: float, end: float) -> list[Region]:
     wanted = Wanted(statuses=SHOWN, cameras=[camera_id, ""], since=begin, until=end)
-    groups = {name for name, group in sources.ruleset.groups.items() if camera_id in group.cameras}
     episodes = sources.reader.page(wanted, limit=MOST_ALERTS).episodes
-    return [_region(episode) for episode in episodes if _concerns(episode, camera_id, groups)]
-
-
-def _concerns(episode: Episode, camera_id: str, groups: Collection[str]) -> bool:
-    alert = episode.alert
-    return alert.camera_id == camera_id or "group" not in alert.labels or alert.labels["group"] in groups
-
-
-def _region(episode: Episode) -> Region:
-    alert = episode.alert
-    return Region(
-        alert_id=alert.alert_id,
-        rule=alert.rule,
-        severity=alert.severity,
-        status=alert.status,
-        started=episode.started,
-        fired_at=alert.fired_at,
-        ends_at=alert.ends_at,
-    )
+    return regions(((one.started, one.alert) for one in episodes), camera_id, sources.ruleset)
 
 
 def _ratio(parts: Counts, wholes: Counts) -> list[float | None]:
