@@ -19,7 +19,7 @@ from operators.errors import SinkError
 from pipeline.web.alerts import Transition
 from pipeline.web.answers import Answer
 from pipeline.web.cameras import Camera, PipelineStatus, camera_list, status_now
-from pipeline.web.sources import Sources
+from pipeline.web.sources import From, Sources
 
 __all__ = ["Now", "router"]
 
@@ -56,6 +56,7 @@ class Now(Answer):
 )
 async def events(
     request: Request,
+    sources: From,
     last_event_id: Annotated[Place, Header(description="The last `id` received; without it, only what is new.")] = None,
     after: Annotated[Place, Query(description="The same, for clients that can't set headers.")] = None,
 ) -> StreamingResponse:
@@ -64,6 +65,8 @@ async def events(
     if streams.open >= STREAMS:
         raise HTTPException(503, f"expected at most {STREAMS} streams of events at the same time: close some pages")
     place = last_event_id if last_event_id is not None else after
+    if place is None:
+        place = sources.reader.last()
     return StreamingResponse(streams.stream(place), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -78,8 +81,8 @@ class Streams:
         self._sources = sources
         self._told: tuple[object, float, str] = (None, -math.inf, "")
 
-    async def stream(self, place: int | None) -> AsyncIterator[str]:
-        """Events from a place of the journal on, or from now on, until the client or the console goes."""
+    async def stream(self, place: int) -> AsyncIterator[str]:
+        """Events from a place of the journal on, until the client or the console goes."""
         self.open += 1
         try:
             async for event in self._events(place):
@@ -87,9 +90,8 @@ class Streams:
         finally:
             self.open -= 1
 
-    async def _events(self, place: int | None) -> AsyncIterator[str]:
+    async def _events(self, at: int) -> AsyncIterator[str]:
         loop = asyncio.get_running_loop()
-        at = self._sources.reader.last() if place is None else place
         yield "retry: 2000\n\n"
         status, status_due, alive_due = "", 0.0, loop.time() + ALIVE_EVERY_S
         while not self._sources.closing.is_set():

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connectors.store_reader import StoreReader
 from operators.errors import ConfigError
 from operators.records import Alert
 from pipeline.sections import Console
@@ -250,6 +251,24 @@ class TestEvents:
 
 def decoded(data: bytes) -> Any:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
+class TestABrokenStore:
+    @pytest.fixture
+    def broken(self, sources: Sources) -> Iterator[httpx.Client]:
+        reader = StoreReader(sources.settings.store.path)
+        reader.close()
+        with serving(replace(with_console(sources), reader=reader)) as url, httpx.Client(base_url=url) as http:
+            yield http
+
+    @pytest.mark.parametrize("path", ["/api/alerts", "/api/alerts/none", "/api/events"])
+    def test_it_is_said(self, broken: httpx.Client, path: str) -> None:
+        assert problem(broken.get(path), 503).startswith("store ")
+
+    def test_the_cameras_are_shown_all_the_same(self, broken: httpx.Client) -> None:
+        assert len(broken.get("/api/cameras").json()) == 3
+        with events(broken, params={"after": 5}) as stream:
+            assert next(stream)[1] == "status"
 
 
 class TestPicture:
