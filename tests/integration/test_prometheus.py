@@ -6,6 +6,7 @@ All faults, also those of workers: `python -m tests.benchmarks.alarms`.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -42,6 +43,13 @@ def test_a_scrape_has_the_memory_of_every_process(bed: Bed) -> None:
     told = re.findall(r"^(?:process|mien_capture)_resident_memory_bytes\S* (\S+)$", bed.main.text(), re.MULTILINE)
     assert len(told) == 3
     assert all(float(number) > 10e6 for number in told)
+
+
+def test_promtool_has_no_complaint_about_a_scrape(bed: Bed) -> None:
+    checked = subprocess.run(
+        [require("promtool"), "check", "metrics"], input=bed.main.text(), capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 @pytest.mark.timeout(300)
