@@ -71,6 +71,8 @@ class Zone(Answer):
 
     polygon: list[tuple[float, float]]
     """Corners, relative to the width and the height of the picture."""
+    inertia_s: float
+    """How long a face must be inside or outside before it has entered or left."""
 
 
 class Camera(Answer):
@@ -172,6 +174,8 @@ def _camera(sources: Sources, camera: CameraStatus) -> Camera:
         reconnects=dict(camera.reconnects),
         detail=configured.detail,
         groups=groups,
-        zones={name: Zone(polygon=list(zone.polygon)) for name, zone in configured.zones.items()},
+        zones={
+            name: Zone(polygon=list(zone.polygon), inertia_s=zone.inertia) for name, zone in configured.zones.items()
+        },
         masks=[list(mask) for mask in configured.masks],
     )

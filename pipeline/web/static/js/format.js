@@ -53,9 +53,9 @@ export function zone() {
   return parts.find((part) => part.type === "timeZoneName").value;
 }
 
-const ROUGH_S = 600;
+const ROUGH_S = 60;
 
-/** The same in whole minutes from ten minutes on, for what goes on. */
+/** The same in whole minutes from a minute on, for what goes on. */
 export const roughly = (seconds) => lasted(seconds >= ROUGH_S ? Math.floor(seconds / 60) * 60 : Math.round(seconds));
 
 /** `4.2 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`: two units at most. */

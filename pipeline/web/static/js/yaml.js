@@ -1,6 +1,7 @@
 /** Zones and masks as the lines that belong into the configuration. */
 
 const PLAIN = /^[A-Za-z_][A-Za-z0-9_-]*$/;
+const USUAL_INERTIA_S = 0.5;
 const NOT_TEXT = /^(true|false|yes|no|on|off|null|y|n|nan|inf)$/i;
 
 /** A name as a key of YAML: quoted where a reader could take it for something else. */
@@ -22,6 +23,6 @@ export function zonesYaml(cameraId, shapes) {
 }
 
 function zoneLine({ name, points, inertia }) {
-  const rest = inertia === undefined || inertia === null ? "" : `, inertia: ${Math.round(inertia * 1000)}ms`;
+  const rest = (inertia ?? USUAL_INERTIA_S) === USUAL_INERTIA_S ? "" : `, inertia: ${Math.round(inertia * 1000)}ms`;
   return `      ${key(name)}: {polygon: ${corners(points)}${rest}}`;
 }

@@ -1,6 +1,7 @@
 /** One camera in a strip of many: what it does, how fast, how old, what it shows, what to do about it. */
 
 import { attribute, h, shown, text } from "../dom.js";
+import { latest } from "../feed.js";
 import { lasted, number, roughly } from "../format.js";
 import { english, t, term } from "../i18n.js";
 import { stateShape } from "../icons.js";
@@ -13,6 +14,12 @@ export function sights(camera) {
   const counts = new Map();
   for (const label of camera.labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   return [...counts].map(([label, many]) => (many > 1 ? `${many} × ` : "") + term("expression", label)).join(", ");
+}
+
+/** A camera's state and its cause in words; where nothing is heard any more, what it was. */
+export function stateOf(camera) {
+  const words = term("state", camera.state) + (camera.cause ? ` · ${term("cause", camera.cause)}` : "");
+  return latest.lostSince === null ? words : t("state.was", { words });
 }
 
 /** Makes tiles with their names as headings of a level: { element, update(camera) }. */
@@ -39,7 +46,7 @@ export const cameraTile = (heading) => (first) => {
       attribute(element, "data-state", camera.state);
       attribute(element, "data-unwell", live && Boolean(camera.advice));
       shape.update(camera.state);
-      text(state, term("state", camera.state) + (camera.cause ? ` · ${term("cause", camera.cause)}` : ""));
+      text(state, stateOf(camera));
       text(rate, live ? t("camera.rate", { analysed: number(camera.fps_analysed, 1), incoming: number(camera.fps_in, 1) }) : "");
       text(age, camera.age_s === null ? "" : live ? t("camera.age", { span: lasted(camera.age_s) }) : t("camera.silent", { span: roughly(camera.age_s) }));
       text(sight, sights(camera));

@@ -50,7 +50,7 @@ export function timelineChart({ label, signal }) {
     return {
       width: Math.max(280, room.clientWidth),
       height: HEIGHT,
-      padding: [LANES * (LANE + 2) + 6, 8, null, null],
+      padding: [LANES * (LANE + 2) + 6, 24, 0, null],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, auto: false, range: () => [timeline.from, timeline.to] }, y: { auto: false, range: [0, 1] } },

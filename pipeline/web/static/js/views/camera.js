@@ -6,7 +6,7 @@ import { feed, latest, now } from "../feed.js";
 import { lasted, moment, number } from "../format.js";
 import { english, t, term } from "../i18n.js";
 import { icon, severityShape, stateShape } from "../icons.js";
-import { sights } from "../parts/camera_tile.js";
+import { sights, stateOf } from "../parts/camera_tile.js";
 import { picture, pictureMode } from "../parts/picture.js";
 import { sharesTable } from "../parts/shares_table.js";
 import { timelineChart } from "../parts/timeline.js";
@@ -46,6 +46,7 @@ export function show(main, { id, query, signal }) {
     timelinePart(id, query, signal),
   );
   feed.addEventListener("status", update, { signal });
+  feed.addEventListener("connection", update, { signal });
   update();
 }
 
@@ -60,7 +61,7 @@ function conditionPart() {
     update(camera) {
       condition.dataset.state = camera.state;
       shape.update(camera.state);
-      text(word, term("state", camera.state) + (camera.cause ? ` · ${term("cause", camera.cause)}` : ""));
+      text(word, stateOf(camera));
       text(sight, sights(camera));
       text(advice, camera.advice);
       shown(advice, Boolean(camera.advice));

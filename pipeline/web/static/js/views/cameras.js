@@ -18,6 +18,7 @@ export function show(main, wish) {
     shown(none, latest.status !== null && latest.cameras.length === 0);
   };
   feed.addEventListener("status", update, { signal: wish.signal });
+  feed.addEventListener("connection", update, { signal: wish.signal });
   update();
   return {};
 }
