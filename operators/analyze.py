@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from operators.align import face_crop
 from operators.boxes import longer_side
 from operators.enhance import EnhanceGate
@@ -18,7 +20,7 @@ from operators.illumination import Illumination
 from operators.motion import MotionGate, MotionState
 from operators.ports import Classifier, Detector, Enhancer
 from operators.quality import Gate, Quality
-from operators.records import UNKNOWN, Detections, FaceTrack, Floats, Frame, Image, Observation
+from operators.records import UNKNOWN, Clock, Detections, FaceTrack, Floats, Frame, Image, Observation
 from operators.temporal import ExpressionFilter, FilterState
 from operators.track import Tracked, Tracker, TrackerState
 from operators.zones import Membership, MembershipState, Zone
@@ -122,6 +124,17 @@ class Analyzer:
             fresh = iter(zip(seen, faces, strict=True))
             pairs = zip(frames, moved, strict=True)
             return now, [self._conclude(now, *next(fresh)) if new else _again(now, frame) for frame, new in pairs]
+
+    def read(self, image: Image, detections: Detections) -> tuple[FaceTrack, ...]:
+        """The faces of one picture by itself: none is followed, smoothed or remembered, and their ids mean nothing.
+
+        As in a stream, only detections that are sure enough to begin a track count.
+        """
+        rows = np.flatnonzero(detections.confidence >= self.tracker.high)
+        alone = Tracked(rows, track_ids=tuple(map(str, rows)), first_ts=(0.0,) * len(rows), events=())
+        seen = _Seen(Frame("", 0, 0, 0.0, Clock.RECEIVE, image), detections, alone)
+        (faces,) = self._classify(self._enhance([self._crop(seen)]))
+        return tuple(self._face_track({}, seen, face, ()) for face in faces)
 
     def _moved(self, now: dict[str, CameraState], frame: Frame) -> bool:
         state = now.get(frame.camera_id, CameraState())

@@ -20,6 +20,7 @@ from pipeline.web import (
     health,
     observations,
     picture,
+    predict,
     recordings,
     replays,
     rules,
@@ -59,6 +60,7 @@ def create_app(sources: Sources) -> FastAPI:
     app.state.sessions = security.Sessions(sources.settings.console.token)
     app.state.streams = events.Streams(sources)
     app.state.pictures = picture.Pictures()
+    app.state.predictor = predict.Predictor(sources.analyzer)
     app.state.replays = replays.Replays(sources.closing)
     app.state.misses = rules.NearestMisses(sources.reader)
     app.add_middleware(security.Guard, console=sources.settings.console, sessions=app.state.sessions)
@@ -74,6 +76,7 @@ def create_app(sources: Sources) -> FastAPI:
         rules,
         recordings,
         replays,
+        predict,
         security,
     ):
         app.include_router(part.router)
