@@ -3,9 +3,9 @@
     python -m tests.benchmarks.console [--pages 3] [--seconds 5] [--turns 20] [--json FILE]
 
 An open page is a stream of events and a live picture that is asked for every 0.3 s, as the console does it. Pages run
-in another process, as browsers do. The cameras send more than the machine can analyse, so that whatever the console
-takes is missing there. Both turns are parts of one run, one after the other, so that what else the machine does meets
-both alike.
+in other processes that give way, as if they were on other machines. The cameras send more than the machine can analyse,
+so that whatever the console takes is missing there. Turns change within one run, so that what else the machine does
+meets both alike; on a busy machine `console_cpu_share`, the cores that the console's own threads take, says more.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -32,8 +34,9 @@ CAMERAS = 16
 PICTURE_EVERY_S = 0.3
 
 
-def page(url: str, looking: Event, cameras: int) -> None:
+def page(url: str, looking: Event, answered: Synchronized[int], cameras: int) -> None:
     """One console: events, and pictures of so many cameras every 0.3 s, while somebody is `looking`."""
+    os.nice(19)
     with httpx.Client(base_url=url, timeout=30) as http:
         names = [one["camera_id"] for one in http.get("/api/cameras").json()][:cameras]
         while True:
@@ -46,6 +49,8 @@ def page(url: str, looking: Event, cameras: int) -> None:
                     known = {"If-None-Match": tags[name]} if name in tags else {}
                     answer = http.get(f"/api/cameras/{name}/picture", params={"width": 960}, headers=known)
                     tags[name] = answer.headers.get("etag", "")
+                    with answered:
+                        answered.value += 1
                 time.sleep(max(0.0, began + PICTURE_EVERY_S - time.monotonic()))
 
 
@@ -56,15 +61,26 @@ def listen(url: str, looking: Event) -> None:
                 return
 
 
+def console_cpu() -> float:
+    """CPU time of the threads that serve the console, in seconds; those that have ended are forgotten."""
+    serving = [one for one in threading.enumerate() if one.name.startswith(("console", "AnyIO", "asyncio"))]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(one.ident)) for one in serving if one.ident)
+
+
 def turn(pipeline: LocalPipeline, seconds: float, update: Callable[[], None]) -> dict[str, float]:
-    """Analysed frames per second, and CPU time of this process (its captures are others) per frame."""
-    frames, cpu, began = pipeline.recorder.analysed(), time.process_time(), time.monotonic()
+    """Analysed frames per second, and CPU time of this process (its captures are others): per frame, of the console."""
+    frames, cpu, console, began = pipeline.recorder.analysed(), time.process_time(), console_cpu(), time.monotonic()
     while time.monotonic() < began + seconds:
         time.sleep(0.25)
         update()
     lasted = time.monotonic() - began
     frames, cpu = pipeline.recorder.analysed() - frames, time.process_time() - cpu
-    return {"fps": frames / lasted, "cpu_ms_per_frame": 1000 * cpu / max(frames, 1), "cpu_share": cpu / lasted}
+    return {
+        "fps": frames / lasted,
+        "cpu_ms_per_frame": 1000 * cpu / max(frames, 1),
+        "cpu_share": cpu / lasted,
+        "console_cpu_share": (console_cpu() - console) / lasted,
+    }
 
 
 def main() -> None:
@@ -100,10 +116,9 @@ def main() -> None:
 
             spawn = multiprocessing.get_context("spawn")
             looking = spawn.Event()
-            pages = [
-                spawn.Process(target=page, args=(console.url, looking, asked.pictures), daemon=True)
-                for _ in range(asked.pages)
-            ]
+            answered = spawn.Value("q", 0)
+            told = (console.url, looking, answered, asked.pictures)
+            pages = [spawn.Process(target=page, args=told, daemon=True) for _ in range(asked.pages)]
             for one in pages:
                 one.start()
             while not all(camera.analysed for camera in pipeline.status().cameras):
@@ -121,7 +136,8 @@ def main() -> None:
     }
     ratio = means["watched"]["fps"] / means["alone"]["fps"]
     for name, mean in means.items():
-        print(name, " ".join(f"{key} {value:.2f}" for key, value in mean.items()))
+        print(name, " ".join(f"{key} {value:.3f}" for key, value in mean.items()))
+    print(f"pictures asked for: {answered.value} in {asked.turns * (asked.seconds + 1):.0f} s")
     print(f"analysed frames per second, watched by {asked.pages} pages / alone: {ratio:.3f}")
     if asked.json:
         measured = {
