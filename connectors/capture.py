@@ -31,6 +31,7 @@ from connectors.reader import SLOTS, Beat, Ended, Failed, Message, Missed, Opene
 from connectors.source import Facts
 from operators.errors import Cause
 from operators.records import Clock, Frame, Gap, GapReason, Image
+from operators.rules import bridged
 
 __all__ = ["CaptureStatus", "Captures"]
 
@@ -222,7 +223,7 @@ class _Feed:
         self._camera_id, self._backoff = camera_id, backoff
         # A subclass may hold more, and need modules that the reader has no use for.
         self._settings = StreamSettings(**{f.name: getattr(settings, f.name) for f in fields(StreamSettings)})
-        self.mailbox = Mailbox(camera_id, start_ts=time.time())
+        self.mailbox = Mailbox(camera_id, start_ts=time.time(), bridged_s=bridged(1 / settings.fps))
         self._link: _Link | None = None
         self._epoch = self._failures = self._lost = self._lost_before = 0
         self._reconnects: Counter[str] = Counter()

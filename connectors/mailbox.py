@@ -1,4 +1,8 @@
-"""The newest-frame slot of one camera: what nobody took in time is dropped, counted, and told as a gap. Pure."""
+"""The newest-frame slot of one camera: what nobody took in time is dropped and counted. Pure.
+
+A hole that this leaves between two frames is told as a gap, unless it is so short that rules bridge it: the camera is
+seen then, with fewer frames a second, where a gap would say that nobody saw it.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,17 @@ to catch up."""
 
 
 class Mailbox:
-    """Holds at most one frame and a few gaps around it, in time order; `captured == taken + waiting + dropped`."""
+    """Holds at most one frame and a few gaps around it, in time order; `captured == taken + waiting + dropped`.
 
-    def __init__(self, camera_id: str, *, start_ts: float) -> None:
+    Between two frames that are `bridged_s` apart or less, no gap is told of frames that nobody took in time.
+    """
+
+    def __init__(self, camera_id: str, *, start_ts: float, bridged_s: float = 0.0) -> None:
         self.captured = self.taken = 0
         self.dropped: Counter[str] = Counter()
         self._camera_id = camera_id
+        self._bridged_s = bridged_s
+        self._seen_ts: float | None = None  # of the last item that was taken, if that was a frame
         self._told_ts = start_ts
         self._frame: Frame | None = None
         self._frame_from_ts = start_ts
@@ -68,11 +77,14 @@ class Mailbox:
 
     def take(self) -> list[Frame | Gap]:
         """Everything that waits, in time order."""
-        items: list[Frame | Gap] = list(self._before)
+        items: list[Frame | Gap] = [] if self._is_bridged() else list(self._before)
         if self._frame is not None:
             items.append(self._frame)
             self.taken += 1
-        self._frame, self._before, self._after, items = None, [], [], [*items, *self._after]
+        items += self._after
+        self._frame, self._before, self._after = None, [], []
+        if items:
+            self._seen_ts = items[-1].ts if isinstance(items[-1], Frame) else None
         return items
 
     def close(self) -> None:
@@ -80,6 +92,13 @@ class Mailbox:
         self.dropped[STOPPED] += self.waiting
         self._frame = None
         self._before = self._after = []
+
+    def _is_bridged(self) -> bool:
+        """Whether two frames are near enough to each other to leave out the gaps between them."""
+        if self._frame is None or self._seen_ts is None:
+            return False
+        overload = all(gap.reason is GapReason.OVERLOAD for gap in self._before)
+        return overload and self._frame.ts - self._seen_ts <= self._bridged_s
 
     def _displace(self, frame: Frame) -> None:
         self.dropped[GapReason.OVERLOAD.value] += 1

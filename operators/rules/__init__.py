@@ -14,6 +14,7 @@ from operators.rules.conditions import (
     Step,
 )
 from operators.rules.evaluator import EvaluatorState, Probe, RuleEvaluator, Watched
+from operators.rules.plan import bridged
 from operators.rules.predicate import Predicate, Smooth, parse_predicate
 from operators.rules.rule import Escalation, Inhibit, Reacquire, Requires, Rule, Where
 from operators.rules.ruleset import (
@@ -59,6 +60,7 @@ __all__ = [
     "Step",
     "Watched",
     "Where",
+    "bridged",
     "parse_predicate",
     "rule_version",
     "with_defaults",

@@ -22,6 +22,14 @@ def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
+def bridged(interval: float) -> float:
+    """Longest hole between two pictures, in seconds, that rules bridge which have no `max_gap` of their own.
+
+    `interval` is the time between two analysed pictures of the camera, 0 where it is not known.
+    """
+    return max(3 * interval, 0.5)
+
+
 @dataclass(frozen=True, slots=True)
 class Watched:
     """What the rules must know of a camera."""
@@ -96,7 +104,7 @@ def plan_rule(
 ) -> Plan:
     """Make `rule` ready for a partition of these cameras; `config` is the set's version, where it is known."""
     interval = max((camera.interval for camera in watched), default=0.0)
-    max_gap = milliseconds(max(3 * interval, 0.5) if rule.max_gap is None else rule.max_gap)
+    max_gap = milliseconds(bridged(interval) if rule.max_gap is None else rule.max_gap)
     frames = rule.absence is not None and rule.absence.of == "frames"
     hold = FOREVER if frames else max_gap
     group = ruleset.groups[rule.group] if rule.scope is Scope.GROUP else None

@@ -19,14 +19,12 @@ from dataclasses import dataclass, field
 
 from connectors.kafka_frames import FrameHead
 from operators.records import Gap, GapReason
+from operators.rules import bridged
 
 __all__ = ["Freshness", "Waiting"]
 
 OVERLOAD_LASTS_S = 5.0
 """Longer than it takes to fall behind again: at the edge of what can be done, there is no to and fro."""
-BRIDGED_S = 0.5
-BRIDGED_FRAMES = 3
-"""What rules bridge, unless they say otherwise with `max_gap`."""
 PATIENCE_S = 2.0
 """A camera of which nothing was looked at for so long gets a look, however old its frame is: on a machine where
 everything is late, skipping what is late would leave nothing."""
@@ -85,8 +83,7 @@ class Freshness:
         told_ts = self._told.get(camera, head.ts)
         frames = self._bridged.pop(camera, None)
         self.skipped[camera] = self.skipped.get(camera, 0) + 1
-        bridged_s = max(BRIDGED_S, BRIDGED_FRAMES / fps) if fps else BRIDGED_S
-        if frames is not None and 0 <= head.ts - told_ts <= bridged_s:
+        if frames is not None and 0 <= head.ts - told_ts <= bridged(1 / fps if fps else 0.0):
             self._bridged[camera] = frames + 1
             return None
         self._told[camera] = head.ts

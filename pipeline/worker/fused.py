@@ -21,6 +21,7 @@ from connectors.kafka_topics import FRAMES, OBSERVATIONS
 from connectors.mailbox import Mailbox
 from operators.analyze import CameraState
 from operators.records import Frame, Gap
+from operators.rules import bridged
 from pipeline.build import build_analyzer, build_evaluator
 from pipeline.capture import capture
 from pipeline.config import Settings
@@ -94,7 +95,7 @@ class Analysis:
         with self._news:
             slot = self._slots[item.camera_id]
             if slot.mailbox is None:
-                slot.mailbox = Mailbox(item.camera_id, start_ts=item.ts if isinstance(item, Frame) else item.from_ts)
+                slot.mailbox = self._mailbox(item)
             if isinstance(item, Frame):
                 slot.taken += 1
                 slot.mailbox.put(item)
@@ -140,6 +141,11 @@ class Analysis:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _mailbox(self, first: Frame | Gap) -> Mailbox:
+        start_ts = first.ts if isinstance(first, Frame) else first.from_ts
+        fps = self._settings.cameras[first.camera_id].fps
+        return Mailbox(first.camera_id, start_ts=start_ts, bridged_s=bridged(1 / fps))
 
     def _run(self) -> None:
         while not self._stop.is_set():

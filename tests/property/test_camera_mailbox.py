@@ -75,6 +75,49 @@ def test_a_newer_frame_pushes_the_older_out_as_a_gap() -> None:
     assert mailbox.dropped["overload"] == 2
 
 
+def test_a_hole_that_rules_bridge_is_no_gap() -> None:
+    """Every third frame is a camera with fewer frames, and not one that nobody sees."""
+    mailbox = Mailbox("door", start_ts=100.0, bridged_s=0.6)
+    mailbox.put(frame(0, 100.0))
+    mailbox.take()
+    for seq, ts in ((1, 100.2), (2, 100.4), (3, 100.6)):
+        mailbox.put(frame(seq, ts))
+    assert [type(item) for item in mailbox.take()] == [Frame]
+    assert mailbox.dropped["overload"] == 2
+    for seq, ts in ((4, 100.8), (5, 101.3)):
+        mailbox.put(frame(seq, ts))
+    gap, _ = mailbox.take()
+    assert gap == Gap("door", 100.6, 100.8, GapReason.OVERLOAD, 1)
+
+
+@given(steps, st.sampled_from([0.5, 1.0, 2.0]))
+def test_a_hole_that_is_longer_or_has_another_reason_is_told(
+    history: list[tuple[str, float, GapReason, int]], bridged_s: float
+) -> None:
+    """With and without bridging the frames are the same; what isn't told lies between two of them, near each other."""
+    bridging, plain = Mailbox("door", start_ts=100.0, bridged_s=bridged_s), Mailbox("door", start_ts=100.0)
+    now, last = 100.0, None
+    for seq, (do, step, reason, _) in enumerate(history):
+        now += max(step, 0)
+        if do == "put":
+            bridging.put(one := frame(seq, now))
+            plain.put(one)
+        elif do == "miss":
+            bridging.miss(reason, now)
+            plain.miss(reason, now)
+        else:
+            told, all_of_it = bridging.take(), plain.take()
+            if told != all_of_it:
+                untold = [item for item in all_of_it if item not in told]
+                assert isinstance(last, Frame)
+                assert all(isinstance(item, Gap) and item.reason is GapReason.OVERLOAD for item in untold)
+                assert told == all_of_it[len(untold) :]
+                assert isinstance(told[0], Frame)
+                assert told[0].ts - last.ts <= bridged_s
+            last = told[-1] if told else last
+        assert bridging.dropped == plain.dropped
+
+
 def test_gaps_of_one_reason_become_one() -> None:
     mailbox = Mailbox("door", start_ts=100.0)
     mailbox.miss(GapReason.DOWN, 101.0)

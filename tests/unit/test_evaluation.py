@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from connectors.mailbox import MAX_STEP_BACK_S
-from operators.records import Alert, Clock, FaceTrack, Gap, GapReason, Observation, Scope, Status, Tick
-from operators.rules import Group, Limits, Predicate, Rule, RuleEvaluator, RuleSet, Watched
+from connectors.mailbox import MAX_STEP_BACK_S, Mailbox
+from operators.records import Alert, Clock, FaceTrack, Frame, Gap, GapReason, Observation, Scope, Status, Tick
+from operators.rules import Group, Limits, Predicate, Rule, RuleEvaluator, RuleSet, Watched, bridged
 from pipeline.evaluation import Evaluation
 
 START = 1_800_000_000.0
@@ -245,3 +246,17 @@ def test_a_group_that_loses_a_camera_starts_anew() -> None:
     rules.feed(both)
     assert told(rules.reload(evaluator(TOGETHER, lobby="a"))) == [("together", "resolved", "config")]
     assert outline(rules.feed(stretch("a", 2, 4, 0.9))) == [("", "pending", 2.0), ("", "firing", 3.0)]
+
+
+def test_a_machine_that_sees_half_of_the_frames_fires_all_the_same() -> None:
+    """What the newest-frame slot replaces must not look as if nobody had watched."""
+    slot = Mailbox("a", start_ts=START, bridged_s=bridged(0.1))
+    rules = evaluation()
+    alerts: list[Alert] = []
+    for number, one in enumerate(stretch("a", 0, 3, 0.9)):
+        slot.put(Frame("a", 1, number, one.ts, Clock.STREAM, np.zeros((1, 1, 3), np.uint8)))
+        if number % 2:
+            taken = slot.take()
+            alerts += rules.feed(seen("a", item.ts, 0.9) if isinstance(item, Frame) else item for item in taken)
+    assert slot.dropped["overload"] == 15
+    assert outline(alerts) == [("a", "pending", 0.1), ("a", "firing", 1.1)]
