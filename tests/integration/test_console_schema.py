@@ -9,7 +9,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
+from schemathesis.config import SchemathesisConfig
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.console_bed import made_up_settings, made_up_sources, serving
 
@@ -20,6 +22,18 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 EXAMPLES = 10
 """Requests that are made up for each operation, of each kind."""
 ENDLESS = "/api/events"
+PICTURES = "/predict"
+"""No schema says which bytes are a picture."""
+REFUSED = ["400", "401", "403", "404", "405", "409", "413", "415", "422"]
+CHECKS = {
+    "checks": {"negative_data_rejection": {"expected-statuses": REFUSED}},
+    "operations": [
+        {  # whether rules can be read and whether bytes are a picture, no schema says
+            "include-path-regex": "^/(predict|api/replays)$",
+            "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", *REFUSED]}},
+        }
+    ],
+}
 kept_short = settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -38,16 +52,18 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_every_operation_does_what_it_says(url: str, mode: GenerationMode) -> None:
-    api = schemathesis.openapi.from_url(f"{url}api/openapi.json", headers=AUTHORIZED).exclude(path=ENDLESS)
+    config = SchemathesisConfig.from_dict(CHECKS)
+    api = schemathesis.openapi.from_url(f"{url}api/openapi.json", headers=AUTHORIZED, config=config)
     tried = 0
-    for found in api.get_all_operations():
+    for found in api.exclude(path=ENDLESS).get_all_operations():
 
         @kept_short
         @given(case=found.ok().as_strategy(generation_mode=mode))
         def check(case: schemathesis.Case) -> None:
             nonlocal tried
             tried += 1
-            case.call_and_validate(headers=AUTHORIZED, timeout=20)
+            unsayable = [positive_data_acceptance] if case.path == PICTURES else []
+            case.call_and_validate(headers=AUTHORIZED, timeout=20, excluded_checks=unsayable)
 
         with contextlib.suppress(Unsatisfiable):  # what takes nothing can't be asked wrongly
             check()
