@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, Query
 
 from operators.records import Clock
 from pipeline.web.answers import Answer
@@ -14,6 +15,8 @@ from pipeline.web.sources import From
 __all__ = ["Face", "Look", "Page", "router"]
 
 MOST_ITEMS = 1000
+CURSOR = "^[0-9]{1,19}/[a-z0-9_-]{1,100}$"
+_DOUBLE, _BITS = Struct(">d"), Struct(">Q")
 
 
 class Face(Answer):
@@ -98,7 +101,7 @@ def observations(
         float, Query(alias="to", allow_inf_nan=False, description="Observations before this time.")
     ] = 1e12,
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 100,
-    cursor: Annotated[str | None, Query(max_length=200, description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(pattern=CURSOR, description="`next` of the page before.")] = None,
 ) -> Page:
     """What was seen in the last minutes, frame by frame, newest first.
 
@@ -111,12 +114,12 @@ def observations(
 
 
 def _cursor(key: Key) -> str:
-    return f"{key[0]!r}/{key[1]}"
+    """Exact, whatever the time: its bits as a number."""
+    (bits,) = _BITS.unpack(_DOUBLE.pack(key[0]))
+    return f"{bits}/{key[1]}"
 
 
 def _key(cursor: str) -> Key:
-    ts, slash, camera_id = cursor.partition("/")
-    try:
-        return float(ts), camera_id if slash else ""
-    except ValueError as error:
-        raise HTTPException(422, "expected as cursor the `next` of the page before") from error
+    bits, _, camera_id = cursor.partition("/")
+    (ts,) = _DOUBLE.unpack(_BITS.pack(int(bits)))
+    return ts, camera_id

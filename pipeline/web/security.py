@@ -35,6 +35,8 @@ SESSION_S = 12 * 3600.0
 SESSIONS = 100
 """More people at the same time make the oldest ones show the token again."""
 LARGEST_BODY = 64 * 1024
+LARGEST_RULES = 1024 * 1024
+"""A rules file of 60,000 letters, in JSON."""
 LARGEST_PICTURE = 12 * 1024 * 1024
 """A picture of 8 MiB in base64, and what stands around it."""
 OPEN = ("/healthz", "/readyz", "/api/session")
@@ -219,7 +221,7 @@ def _cookie(headers: Headers) -> str:
 
 
 def _largest(path: str) -> int:
-    return LARGEST_PICTURE if path == "/predict" else LARGEST_BODY
+    return {"/predict": LARGEST_PICTURE, "/api/replays": LARGEST_RULES}.get(path, LARGEST_BODY)
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
