@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 
-const PAGE = 100;
+const PAGE = 200;
 const SHOWN = ["firing", "resolved"];
 /** Without a choice of status: what never fired is noise to most. */
 

@@ -41,7 +41,23 @@ export function show(main, { id, query, signal }) {
       past.replaceChildren(...replays.map(replayLine));
     }, failed);
   lookBack();
-  if (id !== null) follow(id, result, { ended: lookBack, signal });
+  let following = new AbortController();
+  const look = (replayId) => {
+    following.abort();
+    following = new AbortController();
+    result.replaceChildren();
+    const either = AbortSignal.any([signal, following.signal]);
+    if (replayId !== null) follow(replayId, result, { ended: lookBack, signal: either });
+  };
+  look(id);
+  return {
+    /** Another replay in the same view: what was typed stays. */
+    follow(wish) {
+      problem.replaceChildren();
+      look(wish.id);
+      return true;
+    },
+  };
 }
 
 function recordingCard(recording, begin) {
@@ -82,6 +98,7 @@ function rulesField(signal) {
   const fill = async () => {
     if (!element.open || field.value) return;
     const rules = await ask("api/rules", { signal }).catch(() => []);
+    if (field.value) return; // somebody was quicker
     field.value = ["version: 1", "rules:", ...rules.map((rule) => rule.yaml.trimEnd().replace(/^/gm, "  "))].join("\n");
   };
   element.addEventListener("toggle", fill, { signal });
