@@ -91,7 +91,6 @@ class Replays:
             while replay.state == "running":
                 self._listen(replay, results, process)
         process.join()
-        process.close()
 
     def _listen(self, replay: Replay, results: Connection[Any, Any], process: BaseProcess) -> None:
         if replay.cancelled.is_set() or self._closing.is_set():
