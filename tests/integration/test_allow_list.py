@@ -243,7 +243,8 @@ CONSOLE = {
     "/api/cameras": {
         "[].camera_id", "[].state", "[].cause", "[].advice", "[].clock", "[].skew_s", "[].fps_in", "[].fps_analysed",
         "[].age_s", "[].faces", "[].labels[]", "[].frames", "[].analysed", "[].lost", "[].late", "[].drops.overload",
-        "[].reconnects.timeout", "[].detail", "[].groups[]", "[].zones.desk.polygon[][]", "[].zones.desk.inertia_s", "[].masks[]",
+        "[].reconnects.timeout", "[].detail", "[].groups[]", "[].zones.desk.polygon[][]",
+        "[].zones.desk.inertia_s", "[].masks[]",
     },
     "/api/alerts": {
         "next", *(f"items[].{name}" for name in (*RECORD, "started", "recorded_at", "acknowledged_at", "note")),
