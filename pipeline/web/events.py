@@ -65,8 +65,8 @@ async def events(
     if streams.open >= STREAMS:
         raise HTTPException(503, f"expected at most {STREAMS} streams of events at the same time: close some pages")
     place = last_event_id if last_event_id is not None else after
-    if place is None:
-        place = sources.reader.last()
+    last = sources.reader.last()
+    place = last if place is None else min(place, last)  # of a store that has been replaced by a new one
     return StreamingResponse(streams.stream(place), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

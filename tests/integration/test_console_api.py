@@ -216,6 +216,14 @@ class TestEvents:
             found = wait_for(stream, new)
         assert [data["alert_id"] for _, _, data in found] == [one.alert_id for one in new]
 
+    def test_a_place_in_a_store_that_is_no_more_is_the_end_of_this_one(
+        self, http: httpx.Client, sources: Sources
+    ) -> None:
+        with events(http, params={"after": 1_000_000}) as stream:
+            place, _, _ = next(stream)
+            sources.store.append([alert(50)])
+            assert wait_for(stream, [alert(50)])[0][0] == place + 1
+
     def test_the_status_comes_again_while_it_changes(self, http: httpx.Client) -> None:
         with events(http) as stream:
             uptimes = [next(stream)[2]["status"]["uptime_s"] for _ in range(3)]
