@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from operators.records import Scope
-from operators.rules import Absence, Change, Count, Predicate, Pulse, Ratio, Rule, Sequence, Share
+from operators.rules import Absence, Change, Count, Predicate, Pulse, Ratio, Rule, RuleSet, Sequence, Share
 from operators.units import format_duration
 from pipeline.config import Settings, json_schema
 from pipeline.schema import is_duration, walk
 from pipeline.yaml_source import put
 
-__all__ = ["sentence_of", "yaml_of"]
+__all__ = ["file_of", "sentence_of", "yaml_of"]
 
 _MADE_ANEW = ("where", "reacquire")
 """Parts that every rule has: pydantic writes them out when they are at their default, and then they are empty."""
@@ -33,16 +35,37 @@ def sentence_of(rule: Rule) -> str:
 
 def yaml_of(rule: Rule) -> str:
     """A rule as a rules file writes it, but for what is at its default. A rules file with it holds the same rule."""
-    settings = Settings.model_construct(rules=(rule,))
-    data = settings.model_dump(mode="json", by_alias=True, include={"rules"}, exclude_defaults=True, exclude_none=True)
+    return _written(_data(rules=(rule,))["rules"])
+
+
+def file_of(rules: RuleSet) -> str:
+    """A whole rules file that says the same."""
+    parts = {part.name: getattr(rules, part.name) for part in fields(rules)}
+    return _written({"version": 1, **_data(**parts)})
+
+
+def _data(**sections: Any) -> dict[str, Any]:
+    """Sections of the settings as they are written, without what is at its default."""
+    settings = Settings.model_construct(**sections)
+    data = settings.model_dump(
+        mode="json", by_alias=True, include=set(sections), exclude_defaults=True, exclude_none=True
+    )
     for location, value, nodes in list(walk(json_schema(), data)):
         if isinstance(value, float) and any(map(is_duration, nodes)):
             put(data, location, format_duration(value))
+    for rule in data.get("rules", ()):
+        for key in _MADE_ANEW:
+            if not rule.get(key, True):
+                del rule[key]
+    return data
+
+
+def _written(data: object) -> str:
     stream = io.StringIO()
     yaml = YAML()
     yaml.width = 100
     yaml.default_flow_style = None  # what holds only texts and numbers is written in one line
-    yaml.dump([{key: part for key, part in data["rules"][0].items() if part or key not in _MADE_ANEW}], stream)
+    yaml.dump(data, stream)
     return stream.getvalue()
 
 

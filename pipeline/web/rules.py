@@ -16,7 +16,7 @@ from operators.rules import Rule
 from operators.rules.evaluator import GROUP, SITE
 from pipeline.explain import nearness, sentence, terms
 from pipeline.rule_states import RuleState, State, progress, rule_states
-from pipeline.rule_words import sentence_of, yaml_of
+from pipeline.rule_words import file_of, sentence_of, yaml_of
 from pipeline.web.answers import Answer
 from pipeline.web.sources import From
 
@@ -105,6 +105,13 @@ class RuleNow(Answer):
     last_fired: float | None
 
 
+class RulesFile(Answer):
+    """The rules in force as a rules file."""
+
+    yaml: str
+    """With all that rules name (signals, groups, schedules), routing and limits; without what is at its default."""
+
+
 class NearestMisses:
     """Where each rule nearly fired; looked up again only every few seconds, whoever asks."""
 
@@ -140,6 +147,12 @@ def rules(sources: From, request: Request) -> list[RuleNow]:
     misses: NearestMisses = request.app.state.misses
     nearest, fired = misses.of(in_force), sources.reader.fired()
     return [_rule(rule, states.get(rule.id, []), nearest.get(rule.id, []), fired.get(rule.id)) for rule in in_force]
+
+
+@router.get("/file")
+def rules_file(sources: From) -> RulesFile:
+    """All rules in force as one rules file, to try changes of them in a replay."""
+    return RulesFile(yaml=file_of(sources.ruleset))
 
 
 def _rule(rule: Rule, states: list[RuleState], nearest: list[Alert], fired: tuple[int, float] | None) -> RuleNow:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from operators.rules import Rule
 from pipeline.config import Settings, load_rules
-from pipeline.rule_words import sentence_of, yaml_of
+from pipeline.rule_words import file_of, sentence_of, yaml_of
 from tests.conftest import ROOT
 from tests.rule_stories import rules
 
@@ -97,6 +97,30 @@ def test_yaml_holds_what_was_written_and_no_more():
         "  title: Sustained fear on {camera}\n"
         "  summary: '{camera}/{zone}: fear for {duration}, peak {value.max:.2f}, {coverage:.0%} of it observed'\n"
     )
+
+
+def test_a_whole_file_says_the_same(tmp_path: Path):
+    for path in [path for path in sorted(EXAMPLES.glob("*.yaml")) if not path.name.endswith(".test.yaml")]:
+        rules = load_rules(path)
+        again = tmp_path / path.name
+        again.write_text(file_of(rules), encoding="utf-8")
+        assert load_rules(again) == rules
+
+
+def test_a_file_has_what_rules_name_and_how_alerts_are_sent(tmp_path: Path):
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "signals: {upset: {fear: 1, anger: 0.5}}\n"
+        "groups: {hall: {cameras: [lobby, quay], zones: [desk]}}\n"
+        "schedules: {night: {timezone: Europe/Vienna, hours: ['22:00-06:00'], days: [mon, sun]}}\n"
+        "routing: {group_wait: 2s, mute: [{schedule: night, severity_below: critical}]}\n"
+        "limits: {max_active_per_rule: 20}\n"
+        "rules: [{id: upset, when: upset >= 0.5, scope: group, group: hall, schedule: night, for: 2s}]\n"
+    )
+    rules = load_rules(path)
+    path.write_text(file_of(rules), encoding="utf-8")
+    assert load_rules(path) == rules
+    assert file_of(load_rules(path)).splitlines()[0] == "version: 1"
 
 
 def test_an_empty_condition_is_written_too(tmp_path: Path):

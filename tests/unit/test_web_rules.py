@@ -14,6 +14,7 @@ from operators.records import Clock, FaceTrack, Observation, Status
 from pipeline.build import build_evaluator
 from pipeline.rule_states import rule_states
 from pipeline.web import rules as web_rules
+from pipeline.web.replay_work import rules_of
 from pipeline.web.sources import Sources
 from tests.alerts import FEAR, alert
 from tests.web_bed import asking, site_of, sources_of
@@ -224,6 +225,9 @@ class TestOverHttp:
         assert nearest["ts"] == pytest.approx(MONDAY + 3.1)
         assert {part["name"]: (part["was"], part["needed"]) for part in nearest["parts"]}["for"] == (3.5, 4)
         assert glad["nearest"] == []
+
+    def test_the_file_can_be_replayed_as_it_is(self, sources: Sources, http: httpx.Client):
+        assert rules_of(http.get("/api/rules/file").json()["yaml"]).rules == sources.ruleset.rules
 
     def test_nothing_is_looked_up_twice_in_a_row(self, sources: Sources, http: httpx.Client):
         http.get("/api/rules")
