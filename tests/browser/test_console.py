@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from operators.records import Severity, Status
 from pipeline.config import load_settings
 from pipeline.web.sources import Sources
+from tests.alerts import made_up
 from tests.browser.conftest import Visit, Visiting, serving_with
 from tests.console_bed import made_up_settings, made_up_sources, serving
 from tests.recordings import night, write
@@ -22,6 +26,12 @@ VIEWS = ("#/now", "#/alerts", "#/cameras", "#/cameras/camera-01", "#/zones/camer
 @pytest.fixture
 def visit(visiting: Visiting, url: str) -> Visit:
     return visiting(url)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Sources]:
+    with made_up_sources(made_up_settings(tmp_path, cameras=2, port=0), alerts=5) as sources:
+        yield sources
 
 
 def first_row(page: Page):
@@ -157,6 +167,20 @@ def test_single_keys_can_be_switched_off(visit: Visit):
     page.keyboard.press("2")
     page.wait_for_timeout(200)
     assert page.url.endswith("#/rules")
+
+
+def test_a_new_alert_comes_by_itself_and_is_read_out_once(visiting: Visiting, small: Sources):
+    with serving(small) as url:
+        page = visiting(url).page("#/alerts")
+        first_row(page).wait_for()
+        now = time.time()
+        found = next(made_up(1, cameras=["camera-01"], rules={"fear-3s": Severity.WARNING}, until=now))
+        labels = {"rule": "fear-3s", "camera": "camera-01", "zone": "desk"}
+        fired = replace(found, alert_id="00ff" * 4, seq=1, status=Status.FIRING, fired_at=now, labels=labels)
+        small.store.append([fired])
+        expect(first_row(page)).to_contain_text("camera-01 · desk")
+        expect(page.locator("[aria-live=polite]")).to_have_text("Warning: fear-3s on camera-01")
+        page.close()
 
 
 # A camera
@@ -339,12 +363,6 @@ def test_without_the_token_there_is_a_form_and_with_it_the_console(visiting: Vis
         page.reload()
         expect(page.get_by_text("alerts are firing")).to_be_visible()
         page.close()
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Sources]:
-    with made_up_sources(made_up_settings(tmp_path, cameras=2, port=0), alerts=5) as sources:
-        yield sources
 
 
 def test_a_lost_connection_is_unmistakable_and_comes_back_by_itself(visiting: Visiting, small: Sources):

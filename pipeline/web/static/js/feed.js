@@ -5,7 +5,7 @@
  * is back). Silence proves nothing, as nothing may have happened: after a few seconds of it we ask.
  */
 
-import { ask, session } from "./api.js";
+import { address, ask, session } from "./api.js";
 
 const SILENT_MS = 4000;
 const PATIENCE_MS = 3000;
@@ -18,6 +18,9 @@ export const latest = { status: null, cameras: [], heard: 0, lostSince: null };
 
 let stream = null;
 let asking = false;
+let place = null;
+/** How far the stream was heard: from there it goes on after an interruption, so that no alert is missed. */
+
 let ahead = 0;
 /** The server's clock minus ours, in seconds. */
 
@@ -49,12 +52,14 @@ export async function probe() {
 }
 
 function listen() {
-  stream = new EventSource("api/events");
+  stream = new EventSource(address("api/events", { after: place }));
   stream.addEventListener("status", (event) => {
+    place = event.lastEventId || place;
     const { status, cameras } = JSON.parse(event.data);
     take(status, cameras);
   });
   stream.addEventListener("alert", (event) => {
+    place = event.lastEventId || place;
     hear();
     feed.dispatchEvent(new CustomEvent("alert", { detail: JSON.parse(event.data) }));
   });

@@ -10,7 +10,8 @@ const LIMIT = 200;
 export const firing = new EventTarget();
 
 let found = new Map();
-let wanted = false;
+let asked = false;
+let again = false;
 
 /** Firing alerts: those that nobody has seen or silenced first, then the most severe, then the newest. */
 export function list() {
@@ -36,8 +37,9 @@ export function follow() {
 
 /** Ask anew: after a note was written, or when the numbers don't agree. */
 export async function refresh() {
-  if (wanted) return;
-  wanted = true;
+  again = asked;
+  if (asked) return;
+  asked = true;
   try {
     const { items } = await ask("api/alerts", { query: { status: "firing", limit: LIMIT } });
     found = new Map(items.map((alert) => [alert.alert_id, alert]));
@@ -45,7 +47,10 @@ export async function refresh() {
   } catch {
     // The feed says that the connection is lost; the next status asks again.
   } finally {
-    setTimeout(() => (wanted = false), 1000);
+    setTimeout(() => {
+      asked = false;
+      if (again) refresh();
+    }, 1000);
   }
 }
 

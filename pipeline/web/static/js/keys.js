@@ -8,7 +8,7 @@ const bound = new Set();
 export const keysOn = () => preferred("keys", "on") === "on";
 export const setKeys = (on) => prefer("keys", on ? null : "off");
 
-/** Bind keys to what they do, as { j: next, Enter: open }, until `signal` ends. A key is taken unless `false` is returned. */
+/** Bind keys to what they do, as { j: next }, until `signal` ends. A key is taken unless that returns false. */
 export function keys(table, signal) {
   bound.add(table);
   signal.addEventListener("abort", () => bound.delete(table));

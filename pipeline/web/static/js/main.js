@@ -55,12 +55,14 @@ function unlock() {
 }
 
 function build() {
-  shell = frame({ async changed(code) {
-    await speak(code, { keep: true });
-    build();
-    shown = null;
-    open();
-  } });
+  shell = frame({
+    async changed(code) {
+      await speak(code, { keep: true });
+      build();
+      shown = null;
+      open();
+    },
+  });
 }
 
 await speak(wanted());

@@ -28,7 +28,15 @@ export function frame({ changed }) {
   document.body.replaceChildren(
     h("a", { class: "skip", href: "#main", onclick: (event) => skip(event, main) }, t("skip")),
     top({ help, changed, signal }),
-    h("nav", { class: "ways", "aria-label": t("views") }, h("ul", {}, ways.map((one) => h("li", {}, one.element)))),
+    h(
+      "nav",
+      { class: "ways", "aria-label": t("views") },
+      h(
+        "ul",
+        {},
+        ways.map((one) => h("li", {}, one.element)),
+      ),
+    ),
     lost.element,
     main,
     mouth,
@@ -66,7 +74,12 @@ function skip(event, main) {
 function top({ help, changed, signal }) {
   const purpose = h("p", { class: "purpose" });
   const when = h("time", {});
-  const pulse = h("p", { class: "pulse" }, s("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, s("circle", { cx: 5, cy: 5, r: 4 })), when);
+  const pulse = h(
+    "p",
+    { class: "pulse" },
+    s("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" }, s("circle", { cx: 5, cy: 5, r: 4 })),
+    when,
+  );
   feed.addEventListener("status", () => text(purpose, latest.status.purpose), { signal });
   if (latest.status) text(purpose, latest.status.purpose);
   const tick = () => {
@@ -82,7 +95,12 @@ function top({ help, changed, signal }) {
   return h(
     "header",
     { class: "top" },
-    h("a", { class: "mark", href: to("now") }, h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }), "mien"),
+    h(
+      "a",
+      { class: "mark", href: to("now") },
+      h("img", { src: "static/icon.svg", alt: "", width: 28, height: 28 }),
+      "mien",
+    ),
     purpose,
     pulse,
     choices(changed),

@@ -43,7 +43,13 @@ export function tableRows(timeline, most) {
     const places = Array.from({ length: Math.min(step, many - first) }, (_, offset) => first + offset);
     const from = timeline.start[first];
     const to = timeline.start[places.at(-1)] + timeline.width_s;
-    rows.push({ from, to, faces: meanOf(timeline.faces, places), shares: meanShares(timeline, places), gap: gapIn(timeline, from, to) });
+    rows.push({
+      from,
+      to,
+      faces: meanOf(timeline.faces, places),
+      shares: meanShares(timeline, places),
+      gap: gapIn(timeline, from, to),
+    });
   }
   return rows.reverse();
 }
@@ -57,7 +63,9 @@ function meanShares(timeline, places) {
   const found = places.map((place) => sharesAt(timeline, place)).filter(Boolean);
   if (!found.length) return null;
   const labels = Object.keys(found[0]);
-  return Object.fromEntries(labels.map((label) => [label, found.reduce((sum, one) => sum + one[label], 0) / found.length]));
+  return Object.fromEntries(
+    labels.map((label) => [label, found.reduce((sum, one) => sum + one[label], 0) / found.length]),
+  );
 }
 
 /** Why part of a stretch was not seen, or null. */

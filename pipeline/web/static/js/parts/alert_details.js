@@ -48,7 +48,14 @@ const closing = (close) =>
 function head(alert) {
   const status = statusChip();
   status.update(alert.status);
-  return h("p", { class: "head" }, severity(alert.severity), status.element, h("span", {}, place(alert)), h("code", {}, alert.rule));
+  return h(
+    "p",
+    { class: "head" },
+    severity(alert.severity),
+    status.element,
+    h("span", {}, place(alert)),
+    h("code", {}, alert.rule),
+  );
 }
 
 function pair(name, value, attributes = {}) {
@@ -73,7 +80,13 @@ function life(transitions) {
   const steps = transitions.map((one) => {
     const status = statusChip();
     status.update(one.status);
-    return h("li", { "data-status": one.status }, h("time", {}, moment(one.ts)), status.element, h("span", {}, term("reason", one.reason), one.silenced_by ? ` · ${t("silenced")}: ${one.silenced_by}` : ""));
+    return h(
+      "li",
+      { "data-status": one.status },
+      h("time", {}, moment(one.ts)),
+      status.element,
+      h("span", {}, term("reason", one.reason), one.silenced_by ? ` · ${t("silenced")}: ${one.silenced_by}` : ""),
+    );
   });
   return h("ol", { class: "life" }, steps);
 }
@@ -81,7 +94,11 @@ function life(transitions) {
 function evidence(figures) {
   const rows = Object.entries(figures ?? {});
   if (!rows.length) return h("p", { class: "nothing" }, t("alert.no.evidence"));
-  return h("dl", { class: "facts figures" }, rows.map(([name, value]) => pair(term("evidence", name), shownAs(name, value))));
+  return h(
+    "dl",
+    { class: "facts figures" },
+    rows.map(([name, value]) => pair(term("evidence", name), shownAs(name, value))),
+  );
 }
 
 function shownAs(name, value) {
@@ -116,12 +133,21 @@ function notePart(first, { address, changed, signal }) {
   }
   const acknowledge = (words) => send(() => post(`${address}/acknowledgement`, { note: words }, { signal }));
   const takeBack = () =>
-    send(async () => ({ acknowledged_at: null, note: "", ...((await remove(`${address}/acknowledgement`, { signal })) ?? {}) }));
+    send(async () => ({
+      acknowledged_at: null,
+      note: "",
+      ...((await remove(`${address}/acknowledgement`, { signal })) ?? {}),
+    }));
 
   function draw() {
     if (alert.acknowledged_at) {
       element.replaceChildren(
-        h("p", { class: "done" }, icon("quiet"), h("span", {}, t("note.done", { time: moment(alert.acknowledged_at) }))),
+        h(
+          "p",
+          { class: "done" },
+          icon("quiet"),
+          h("span", {}, t("note.done", { time: moment(alert.acknowledged_at) })),
+        ),
         ...(alert.note ? [h("blockquote", {}, alert.note)] : []),
         h("button", { class: "small", type: "button", onclick: takeBack }, t("note.undo")),
         error,
@@ -156,4 +182,3 @@ function notePart(first, { address, changed, signal }) {
     undo: () => alert.acknowledged_at && takeBack(),
   };
 }
-

@@ -34,7 +34,10 @@ export function filterForm(filter, { rules, cameras, changed, signal }) {
   };
   const moment = (name) => {
     const listen = { onchange: (event) => change(name, event.target.value), signal };
-    return field(name, h("input", { id: `filter-${name}`, type: "datetime-local", name, value: values[name], ...listen }));
+    return field(
+      name,
+      h("input", { id: `filter-${name}`, type: "datetime-local", name, value: values[name], ...listen }),
+    );
   };
   const between = h("div", { class: "between" }, moment("from"), moment("to"));
   shown(between, values.time === "between");
@@ -63,4 +66,5 @@ export function filterForm(filter, { rules, cameras, changed, signal }) {
   );
 }
 
-const field = (name, control) => h("div", { class: "field" }, h("label", { for: control.id }, t(`filter.${name}`)), control);
+const field = (name, control) =>
+  h("div", { class: "field" }, h("label", { for: control.id }, t(`filter.${name}`)), control);

@@ -24,7 +24,10 @@ export function alertRow(address, chosen) {
     focus,
     update(next) {
       if (alert?.severity !== next.severity) {
-        grade.replaceChildren(severityShape(next.severity), h("span", { class: "unseen" }, term("severity", next.severity)));
+        grade.replaceChildren(
+          severityShape(next.severity),
+          h("span", { class: "unseen" }, term("severity", next.severity)),
+        );
       }
       alert = next;
       attribute(focus, "href", address(alert));
@@ -32,7 +35,10 @@ export function alertRow(address, chosen) {
       text(where, place(alert));
       status.update(alert.status);
       text(when, moment(alert.starts_at));
-      text(span, alert.status === "firing" ? t("alert.goes.on") : lasted((alert.ends_at ?? alert.ts) - alert.starts_at));
+      text(
+        span,
+        alert.status === "firing" ? t("alert.goes.on") : lasted((alert.ends_at ?? alert.ts) - alert.starts_at),
+      );
       text(seen, alert.acknowledged_at ? t("acknowledged") : alert.silenced_by ? t("silenced") : "");
       attribute(element, "data-acknowledged", Boolean(alert.acknowledged_at));
     },

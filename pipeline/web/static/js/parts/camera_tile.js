@@ -47,8 +47,18 @@ export const cameraTile = (heading) => (first) => {
       attribute(element, "data-unwell", live && Boolean(camera.advice));
       shape.update(camera.state);
       text(state, stateOf(camera));
-      text(rate, live ? t("camera.rate", { analysed: number(camera.fps_analysed, 1), incoming: number(camera.fps_in, 1) }) : "");
-      text(age, camera.age_s === null ? "" : live ? t("camera.age", { span: lasted(camera.age_s) }) : t("camera.silent", { span: roughly(camera.age_s) }));
+      text(
+        rate,
+        live ? t("camera.rate", { analysed: number(camera.fps_analysed, 1), incoming: number(camera.fps_in, 1) }) : "",
+      );
+      text(
+        age,
+        camera.age_s === null
+          ? ""
+          : live
+            ? t("camera.age", { span: lasted(camera.age_s) })
+            : t("camera.silent", { span: roughly(camera.age_s) }),
+      );
       text(sight, sights(camera));
       text(advice, camera.advice);
       shown(advice, Boolean(camera.advice));

@@ -1,8 +1,8 @@
 /**
  * Polygons over a picture, to be drawn and moved with a mouse, a finger or keys.
  *
- * Drawing: a click sets a corner, a click on the first one closes; with keys the cross is moved by the arrows, Space sets
- * a corner, Enter closes, Backspace takes one back, Esc gives up. Afterwards each corner is a button: arrows move it
+ * Drawing: a click sets a corner, a click on the first one closes; with keys the arrows move a cross, Space sets a
+ * corner, Enter closes, Backspace takes one back, Esc gives up. Afterwards each corner is a button: arrows move it
  * (with Shift further, with Alt less), Delete removes it, Insert or + adds one behind it.
  */
 
@@ -73,8 +73,20 @@ export function drawingLayer(stage, { shapes, selected, before, changed, select,
     const corners = shape.points.map((point, place) => {
       const [cx, cy] = px(point);
       const label = t("zones.corner", { n: place + 1, all: shape.points.length, name: shape.name, at: spoken(point) });
-      const attributes = { class: "handle", tabindex: 0, role: "button", "aria-label": label, "data-key": `corner-${place}`, "data-corner": place };
-      return s("g", attributes, s("circle", { class: "touch", cx, cy, r: 20 }), s("circle", { class: "dot", cx, cy, r: 7 }));
+      const attributes = {
+        class: "handle",
+        tabindex: 0,
+        role: "button",
+        "aria-label": label,
+        "data-key": `corner-${place}`,
+        "data-corner": place,
+      };
+      return s(
+        "g",
+        attributes,
+        s("circle", { class: "touch", cx, cy, r: 20 }),
+        s("circle", { class: "dot", cx, cy, r: 7 }),
+      );
     });
     return [...edges, ...corners];
   }
@@ -154,7 +166,9 @@ export function drawingLayer(stage, { shapes, selected, before, changed, select,
         const { shape, from, points } = held;
         if (!held.begun) before();
         held.begun = true;
-        const next = from ? shifted(points, [point[0] - from[0], point[1] - from[1]]) : moved(shape.points, held.corner, point);
+        const next = from
+          ? shifted(points, [point[0] - from[0], point[1] - from[1]])
+          : moved(shape.points, held.corner, point);
         changed(shape, next, false);
         draw();
       }
@@ -186,7 +200,11 @@ export function drawingLayer(stage, { shapes, selected, before, changed, select,
     const arrow = ARROWS[event.key];
     if (arrow) {
       const [x, y] = sketch.cross;
-      sketch = { ...sketch, cross: corner(x + arrow[0] * stride(event) * 2, y + arrow[1] * stride(event) * 2), pointer: null };
+      sketch = {
+        ...sketch,
+        cross: corner(x + arrow[0] * stride(event) * 2, y + arrow[1] * stride(event) * 2),
+        pointer: null,
+      };
       sketch.pointer = sketch.cross;
       draw();
       announce(spoken(sketch.cross));
@@ -215,7 +233,9 @@ export function drawingLayer(stage, { shapes, selected, before, changed, select,
     "keydown",
     (event) => {
       const handle = event.target.closest("[data-corner]");
-      const done = sketch ? keyInSketch(event) : handle && keyAtCorner(event, selected(), Number(handle.dataset.corner));
+      const done = sketch
+        ? keyInSketch(event)
+        : handle && keyAtCorner(event, selected(), Number(handle.dataset.corner));
       if (!done) return;
       event.preventDefault();
       event.stopPropagation();

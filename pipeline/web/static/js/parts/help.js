@@ -30,13 +30,36 @@ export function helpDialog(changed) {
         "header",
         {},
         h("h2", { id: "help-title" }, t("help.title")),
-        h("button", { class: "bare", type: "button", "aria-label": t("close"), onclick: () => element.close() }, icon("close")),
+        h(
+          "button",
+          { class: "bare", type: "button", "aria-label": t("close"), onclick: () => element.close() },
+          icon("close"),
+        ),
       ),
       h(
         "table",
         {},
-        h("thead", { class: "unseen" }, h("tr", {}, h("th", { scope: "col" }, t("help.key")), h("th", { scope: "col" }, t("help.does")))),
-        h("tbody", {}, KEYS.map(([key, what]) => h("tr", {}, h("th", { scope: "row" }, key.split("  ").map((one) => h("kbd", {}, one))), h("td", {}, t(what))))),
+        h(
+          "thead",
+          { class: "unseen" },
+          h("tr", {}, h("th", { scope: "col" }, t("help.key")), h("th", { scope: "col" }, t("help.does"))),
+        ),
+        h(
+          "tbody",
+          {},
+          KEYS.map(([key, what]) =>
+            h(
+              "tr",
+              {},
+              h(
+                "th",
+                { scope: "row" },
+                key.split("  ").map((one) => h("kbd", {}, one)),
+              ),
+              h("td", {}, t(what)),
+            ),
+          ),
+        ),
       ),
       h("p", { class: "aside" }, t("help.zones")),
       h("label", { class: "switch" }, off, " ", t("help.on")),

@@ -13,7 +13,12 @@ const WIDTH = 960;
 
 /** A picture of a camera: { element, canvas, why }. `sized(width, height)` is told when its shape is known. */
 export function picture(cameraId, { sized, signal }) {
-  const canvas = h("canvas", { role: "img", "aria-label": t("picture.of", { camera: cameraId }), width: 16, height: 9 });
+  const canvas = h("canvas", {
+    role: "img",
+    "aria-label": t("picture.of", { camera: cameraId }),
+    width: 16,
+    height: 9,
+  });
   const words = h("p", { class: "over" }, t("picture.wait"));
   const element = h("div", { class: "picture", "data-empty": "" }, canvas, words);
   let tag = null;

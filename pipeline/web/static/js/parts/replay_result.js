@@ -12,7 +12,10 @@ const LISTED = 200;
 
 /** The sections for a replay that is done. */
 export function replayResult(replay, signal) {
-  return [summary(replay), ...Object.entries(replay.timelines).map(([camera, timeline]) => strip(camera, timeline, signal))];
+  return [
+    summary(replay),
+    ...Object.entries(replay.timelines).map(([camera, timeline]) => strip(camera, timeline, signal)),
+  ];
 }
 
 function summary(replay) {
@@ -24,7 +27,15 @@ function summary(replay) {
     { class: "card", "aria-labelledby": "replay-title" },
     h("h2", { id: "replay-title" }, t("replay.result", { name: replay.recording })),
     h("p", {}, `${full(replay.from)} – ${clock(replay.to)}`),
-    h("p", { class: "outcome" }, t("replay.fired", { n: replay.fired }), " · ", t("replay.pending", { n: replay.pending_only }), " · ", t("replay.rules", { version: replay.rules_version })),
+    h(
+      "p",
+      { class: "outcome" },
+      t("replay.fired", { n: replay.fired }),
+      " · ",
+      t("replay.pending", { n: replay.pending_only }),
+      " · ",
+      t("replay.rules", { version: replay.rules_version }),
+    ),
     diff ? difference(diff) : null,
     h("h3", {}, t("view.alerts")),
     listed.length ? h("ol", { class: "changes" }, listed.map(alertRow)) : nothing(t("replay.quiet")),
@@ -48,7 +59,14 @@ function changeRow(change) {
   const life = change.new ?? change.old;
   const kinds = change.kinds.map((kind) => term("replay.kind", kind)).join(", ");
   const moved = change.old && change.new ? `${span(change.old)} → ${span(change.new)}` : span(life);
-  return row(kinds, life.severity, change.rule, place({ labels: change.labels, camera_id: change.labels.camera }), moved, change.kinds[0]);
+  return row(
+    kinds,
+    life.severity,
+    change.rule,
+    place({ labels: change.labels, camera_id: change.labels.camera }),
+    moved,
+    change.kinds[0],
+  );
 }
 
 const alertRow = (alert) => row(clock(alert.starts_at), alert.severity, title(alert), place(alert), length(alert));

@@ -35,8 +35,20 @@ function table(timeline, caption) {
     "table",
     {},
     h("caption", { class: "unseen" }, caption),
-    h("thead", {}, h("tr", {}, head.map((words) => h("th", { scope: "col" }, words)))),
-    h("tbody", {}, tableRows(timeline, ROWS).map((row) => line(row, labels))),
+    h(
+      "thead",
+      {},
+      h(
+        "tr",
+        {},
+        head.map((words) => h("th", { scope: "col" }, words)),
+      ),
+    ),
+    h(
+      "tbody",
+      {},
+      tableRows(timeline, ROWS).map((row) => line(row, labels)),
+    ),
   );
 }
 
@@ -47,5 +59,11 @@ function line(row, labels) {
     const words = row.gap ? t("timeline.gap", { reason: term("gap", row.gap) }) : absent;
     return h("tr", {}, time, h("td", { colspan: labels.length + 1, class: "aside" }, words));
   }
-  return h("tr", {}, time, h("td", {}, number(row.faces, 1)), labels.map((label) => h("td", {}, percent(row.shares[label]))));
+  return h(
+    "tr",
+    {},
+    time,
+    h("td", {}, number(row.faces, 1)),
+    labels.map((label) => h("td", {}, percent(row.shares[label]))),
+  );
 }

@@ -46,16 +46,31 @@ export function timelineChart({ label, signal }) {
 
   function options() {
     const line = () => colour("line");
-    const axis = { stroke: () => colour("ink-2"), grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: FONT };
+    const axis = {
+      stroke: () => colour("ink-2"),
+      grid: { stroke: line, width: 1 },
+      ticks: { stroke: line, width: 1 },
+      font: FONT,
+    };
     return {
       width: Math.max(280, room.clientWidth),
       height: HEIGHT,
       padding: [LANES * (LANE + 2) + 6, 24, 0, null],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
-      scales: { x: { time: true, auto: false, range: () => [timeline.from, timeline.to] }, y: { auto: false, range: [0, 1] } },
+      scales: {
+        x: { time: true, auto: false, range: () => [timeline.from, timeline.to] },
+        y: { auto: false, range: [0, 1] },
+      },
       axes: [
-        { ...axis, values: (_, ticks) => (ticks ?? []).map((tick, place) => (ticks[1] - ticks[0] < 60 ? clock(tick) : minute(tick)) + (place ? "" : ` ${zone()}`)), space: 90 },
+        {
+          ...axis,
+          values: (_, ticks) =>
+            (ticks ?? []).map(
+              (tick, place) => (ticks[1] - ticks[0] < 60 ? clock(tick) : minute(tick)) + (place ? "" : ` ${zone()}`),
+            ),
+          space: 90,
+        },
         { ...axis, values: (_, ticks) => (ticks ?? []).map(percent), splits: [0, 0.25, 0.5, 0.75, 1], size: 52 },
       ],
       series: [{}, ...[...layers].reverse().map((name) => layer(name))],
@@ -70,7 +85,8 @@ export function timelineChart({ label, signal }) {
   const layer = (name) => ({
     stroke: () => colour("surface"),
     width: 0.5,
-    fill: (plot) => (name === UNKNOWN ? hatch(plot.ctx, colour("x-unknown"), colour("surface")) : colour(colourOf(name))),
+    fill: (plot) =>
+      name === UNKNOWN ? hatch(plot.ctx, colour("x-unknown"), colour("surface")) : colour(colourOf(name)),
     paths: uPlot.paths.stepped({ align: 1 }),
     points: { show: false },
     spanGaps: false,
@@ -135,7 +151,10 @@ function readout() {
       const start = timeline.start[place];
       text(when, `${clock(start)} – ${clock(start + timeline.width_s)}`);
       const gap = gapIn(timeline, start, start + timeline.width_s);
-      text(faces, shares ? t("timeline.faces", { n: number(timeline.faces[place], 1) }) : absence(timeline, place, gap));
+      text(
+        faces,
+        shares ? t("timeline.faces", { n: number(timeline.faces[place], 1) }) : absence(timeline, place, gap),
+      );
     },
   };
 }
@@ -169,11 +188,14 @@ function alerts(plot, timeline) {
   const regions = new Path2D();
   ctx.save();
   for (const alert of [...timeline.alerts].sort((a, b) => a.started - b.started)) {
-    const end = alert.ends_at ?? (alert.status === "firing" ? timeline.to : alert.fired_at ?? alert.started);
+    const end = alert.ends_at ?? (alert.status === "firing" ? timeline.to : (alert.fired_at ?? alert.started));
     const left = Math.max(bbox.left, plot.valToPos(alert.started, "x", true));
     const right = Math.min(bbox.left + bbox.width, Math.max(plot.valToPos(end, "x", true), left + 4 * ratio));
     if (right < bbox.left || left > bbox.left + bbox.width) continue;
-    const lane = Math.max(0, ends.findIndex((taken) => taken < left));
+    const lane = Math.max(
+      0,
+      ends.findIndex((taken) => taken < left),
+    );
     ends[lane] = right;
     const top = bbox.top - (LANES - lane) * (LANE + 2) * ratio - 2 * ratio;
     ctx.fillStyle = colour(`${alert.severity}-mark`);
@@ -209,4 +231,3 @@ function hatch(ctx, lines, ground) {
   }
   return patterns.get(name);
 }
-

@@ -6,7 +6,8 @@ import { icon, severityShape } from "../icons.js";
 
 /** Where an alert is about: camera, zone, group or the whole site. */
 export function place(alert) {
-  const where = alert.camera_id || (alert.labels?.group ? t("place.group", { name: alert.labels.group }) : t("place.site"));
+  const where =
+    alert.camera_id || (alert.labels?.group ? t("place.group", { name: alert.labels.group }) : t("place.site"));
   return alert.labels?.zone ? `${where} · ${alert.labels.zone}` : where;
 }
 

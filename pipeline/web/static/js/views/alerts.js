@@ -63,7 +63,11 @@ export function show(main, { id, query, signal }) {
   }
 
   function failed(error) {
-    const again = h("button", { class: "small", type: "button", onclick: () => (problem.replaceChildren(), pages.more()) }, t("again"));
+    const again = h(
+      "button",
+      { class: "small", type: "button", onclick: () => (problem.replaceChildren(), pages.more()) },
+      t("again"),
+    );
     problem.replaceChildren(refusal(error), again);
   }
 
@@ -94,7 +98,11 @@ export function show(main, { id, query, signal }) {
     }
     const ending = new AbortController();
     opened = { id: wish, ending, note: null };
-    const found = await alertDetails(room, wish, { changed: noted, close, signal: AbortSignal.any([signal, ending.signal]) });
+    const found = await alertDetails(room, wish, {
+      changed: noted,
+      close,
+      signal: AbortSignal.any([signal, ending.signal]),
+    });
     if (!found || opened?.id !== wish) return null;
     opened.note = found.note;
     room.scrollTop = 0;
@@ -141,7 +149,6 @@ export function show(main, { id, query, signal }) {
   };
 
   feed.addEventListener("alert", ({ detail }) => hear(detail), { signal });
-  feed.addEventListener("connection", () => latest.lostSince === null && look(), { signal });
   keys(
     {
       j: () => list.move(document.activeElement?.closest(".virtual") ? 1 : 0),
@@ -158,7 +165,10 @@ export function show(main, { id, query, signal }) {
     signal,
   );
   draw([]);
-  ask("api/rules", { signal }).then((rules) => draw(rules.map((rule) => rule.name)), () => {});
+  ask("api/rules", { signal }).then(
+    (rules) => draw(rules.map((rule) => rule.name)),
+    () => {},
+  );
   look();
   open(id, { focus: false });
 
@@ -175,5 +185,11 @@ export function show(main, { id, query, signal }) {
 
 function columns() {
   const names = ["alerts.what", "alerts.where", "alerts.state", "alerts.started", "alerts.lasted"];
-  return h("div", { class: "columns", "aria-hidden": "true" }, h("span", {}), names.map((name, place) => h("span", {}, t(name), place === 3 ? ` (${zone()})` : "")), h("span", {}));
+  return h(
+    "div",
+    { class: "columns", "aria-hidden": "true" },
+    h("span", {}),
+    names.map((name, place) => h("span", {}, t(name), place === 3 ? ` (${zone()})` : "")),
+    h("span", {}),
+  );
 }

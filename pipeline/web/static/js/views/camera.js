@@ -40,7 +40,13 @@ export function show(main, { id, query, signal }) {
     h(
       "div",
       { class: "camera-grid" },
-      h("section", { class: "card", "aria-label": t("picture") }, live.element, mode.element, h("p", {}, h("a", { class: "more", href: to("zones", id) }, t("camera.zones")))),
+      h(
+        "section",
+        { class: "card", "aria-label": t("picture") },
+        live.element,
+        mode.element,
+        h("p", {}, h("a", { class: "more", href: to("zones", id) }, t("camera.zones"))),
+      ),
       h("section", { class: "card", "aria-label": t("camera.figures") }, numbers.element, counts.element),
     ),
     timelinePart(id, query, signal),
@@ -79,13 +85,18 @@ function numbersPart() {
     detail: figure(t("figure.detail")),
   };
   return {
-    element: h("dl", { class: "figures" }, Object.values(parts).map((part) => part.element)),
+    element: h(
+      "dl",
+      { class: "figures" },
+      Object.values(parts).map((part) => part.element),
+    ),
     update(camera) {
       parts.analysed.update(t("per.second", { n: number(camera.fps_analysed, 1) }));
       parts.incoming.update(t("per.second", { n: number(camera.fps_in, 1) }));
       parts.age.update(camera.age_s === null ? t("none") : lasted(camera.age_s));
       parts.faces.update(number(camera.faces));
-      const skew = camera.skew_s === null ? "" : ` (${camera.skew_s < 0 ? "−" : "+"}${lasted(Math.abs(camera.skew_s))})`;
+      const skew =
+        camera.skew_s === null ? "" : ` (${camera.skew_s < 0 ? "−" : "+"}${lasted(Math.abs(camera.skew_s))})`;
       parts.clock.update(camera.clock ? term("clock", camera.clock) + skew : t("none"));
       parts.detail.update(term("detail", camera.detail));
     },
@@ -103,13 +114,20 @@ function countsPart() {
       const rows = [
         [t("counts.frames"), camera.frames],
         [t("counts.analysed"), camera.analysed],
-        ...Object.entries(camera.drops).map(([reason, many]) => [t("counts.drop", { reason: term("drop", reason) }), many]),
+        ...Object.entries(camera.drops).map(([reason, many]) => [
+          t("counts.drop", { reason: term("drop", reason) }),
+          many,
+        ]),
         [t("counts.lost"), camera.lost],
         [t("counts.late"), camera.late],
-        ...Object.entries(camera.reconnects).map(([cause, many]) => [t("counts.reconnect", { cause: term("cause", cause) }), many]),
+        ...Object.entries(camera.reconnects).map(([cause, many]) => [
+          t("counts.reconnect", { cause: term("cause", cause) }),
+          many,
+        ]),
       ];
       const names = rows.map(([name]) => name).join("\n");
-      if (names !== before) body.replaceChildren(...rows.map(([name]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}))));
+      if (names !== before)
+        body.replaceChildren(...rows.map(([name]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", {}))));
       before = names;
       rows.forEach(([, many], place) => text(body.rows[place].cells[1], number(many)));
     },
@@ -159,7 +177,11 @@ function timelinePart(id, query, signal) {
     refresh();
   };
   const buttons = Object.keys(RANGES).map((name) =>
-    h("button", { type: "button", value: name, "aria-pressed": String(following && name === range), onclick: () => choose(name) }, t(`range.${name}`)),
+    h(
+      "button",
+      { type: "button", value: name, "aria-pressed": String(following && name === range), onclick: () => choose(name) },
+      t(`range.${name}`),
+    ),
   );
   every(2000, () => following && refresh(), signal);
   feed.addEventListener("status", refresh, { signal, once: true });
@@ -167,7 +189,12 @@ function timelinePart(id, query, signal) {
   return h(
     "section",
     { class: "card", "aria-labelledby": "timeline-title" },
-    h("header", { class: "heading" }, h("h2", { id: "timeline-title" }, t("timeline")), h("div", { class: "segments", role: "group", "aria-label": t("range") }, buttons)),
+    h(
+      "header",
+      { class: "heading" },
+      h("h2", { id: "timeline-title" }, t("timeline")),
+      h("div", { class: "segments", role: "group", "aria-label": t("range") }, buttons),
+    ),
     note,
     problem,
     chart.element,
@@ -182,6 +209,14 @@ function alertLine(alert) {
   return h(
     "li",
     {},
-    h("a", { href: to("alerts", alert.alert_id) }, severityShape(alert.severity), h("span", { class: "unseen" }, term("severity", alert.severity)), h("span", { class: "name" }, alert.rule), h("span", { class: "where" }, term("status", alert.status)), h("span", { class: "when" }, moment(alert.started))),
+    h(
+      "a",
+      { href: to("alerts", alert.alert_id) },
+      severityShape(alert.severity),
+      h("span", { class: "unseen" }, term("severity", alert.severity)),
+      h("span", { class: "name" }, alert.rule),
+      h("span", { class: "where" }, term("status", alert.status)),
+      h("span", { class: "when" }, moment(alert.started)),
+    ),
   );
 }

@@ -8,7 +8,7 @@ import { lasted, moment, number, roughly } from "../format.js";
 import { t, term } from "../i18n.js";
 import { icon, severityShape } from "../icons.js";
 import { cameraTile } from "../parts/camera_tile.js";
-import { figure, heading, place, severity, statusChip, title } from "../parts/words.js";
+import { figure, place, severity, statusChip, title } from "../parts/words.js";
 import { to } from "../router.js";
 
 const SHOWN = 6;
@@ -53,7 +53,12 @@ function verdictPart() {
   const words = h("p", { class: "words" });
   const detail = h("p", { class: "detail" });
   const drawing = h("div", { class: "drawing", "aria-hidden": "true" });
-  const element = h("section", { class: "verdict", "aria-label": t("now.verdict") }, drawing, h("div", {}, words, detail));
+  const element = h(
+    "section",
+    { class: "verdict", "aria-label": t("now.verdict") },
+    drawing,
+    h("div", {}, words, detail),
+  );
   return {
     element,
     update(alerts) {
@@ -62,7 +67,9 @@ function verdictPart() {
       if (element.dataset.kind !== kind || element.dataset.severity !== (severity ?? undefined)) {
         element.dataset.kind = kind;
         attribute(element, "data-severity", severity);
-        drawing.replaceChildren(severity ? severityShape(severity) : icon({ quiet: "quiet", lost: "lost" }[kind] ?? "cameras"));
+        drawing.replaceChildren(
+          severity ? severityShape(severity) : icon({ quiet: "quiet", lost: "lost" }[kind] ?? "cameras"),
+        );
       }
       text(words, sentence);
       text(detail, more);
@@ -72,12 +79,14 @@ function verdictPart() {
 
 function verdictOf(alerts) {
   if (!latest.status) return ["wait", t("live.wait"), ""];
-  if (latest.lostSince !== null) return ["lost", t("now.unknown"), t("now.unknown.more", { time: moment(latest.lostSince / 1000) })];
+  if (latest.lostSince !== null)
+    return ["lost", t("now.unknown"), t("now.unknown.more", { time: moment(latest.lostSince / 1000) })];
   const cameras = latest.cameras;
   const seen = cameras.filter((camera) => camera.state === "live").length;
   const watching = t("now.watching", { seen, n: cameras.length, rules: latest.status.rules.count });
   if (alerts.length) return ["firing", t("now.fires", { n: alerts.length }), watching];
-  if (seen < cameras.length) return ["partly", t("now.partly"), t("now.partly.more", { n: cameras.length - seen, all: cameras.length })];
+  if (seen < cameras.length)
+    return ["partly", t("now.partly"), t("now.partly.more", { n: cameras.length - seen, all: cameras.length })];
   return ["quiet", t("now.quiet"), watching];
 }
 
@@ -92,7 +101,14 @@ function card(first) {
   const element = h(
     "li",
     {},
-    h("a", { class: "card alert", href: to("alerts", first.alert_id) }, h("p", { class: "row" }, grade, since), name, h("p", { class: "row" }, where, noted), rule),
+    h(
+      "a",
+      { class: "card alert", href: to("alerts", first.alert_id) },
+      h("p", { class: "row" }, grade, since),
+      name,
+      h("p", { class: "row" }, where, noted),
+      rule,
+    ),
   );
   return {
     element,
@@ -142,13 +158,24 @@ function recentRow(first) {
   const element = h(
     "li",
     {},
-    h("a", { href: to("alerts", first.alert_id) }, severityShape(first.severity), h("span", { class: "unseen" }, term("severity", first.severity)), name, h("span", { class: "where" }, place(first)), when),
+    h(
+      "a",
+      { href: to("alerts", first.alert_id) },
+      severityShape(first.severity),
+      h("span", { class: "unseen" }, term("severity", first.severity)),
+      name,
+      h("span", { class: "where" }, place(first)),
+      when,
+    ),
   );
   return {
     element,
     update(alert) {
       status.update(alert.status);
-      text(when, t("now.lasted", { time: moment(alert.starts_at), span: lasted((alert.ends_at ?? alert.ts) - alert.starts_at) }));
+      text(
+        when,
+        t("now.lasted", { time: moment(alert.starts_at), span: lasted((alert.ends_at ?? alert.ts) - alert.starts_at) }),
+      );
     },
   };
 }
@@ -160,7 +187,13 @@ function healthPart() {
   const uptime = figure(t("health.uptime"));
   const version = figure(t("health.version"));
   return {
-    element: h("section", { "aria-labelledby": "now-health" }, h("h2", { id: "now-health" }, t("health")), items, h("dl", { class: "figures" }, uptime.element, version.element)),
+    element: h(
+      "section",
+      { "aria-labelledby": "now-health" },
+      h("h2", { id: "now-health" }, t("health")),
+      items,
+      h("dl", { class: "figures" }, uptime.element, version.element),
+    ),
     update() {
       const status = latest.status;
       if (!status) return;
@@ -172,7 +205,12 @@ function healthPart() {
 }
 
 const storeItem = (status) => [
-  { name: t("health.store"), good: !status.store_error, words: status.store_error || status.store || t("health.memory"), foreign: Boolean(status.store_error) },
+  {
+    name: t("health.store"),
+    good: !status.store_error,
+    words: status.store_error || status.store || t("health.memory"),
+    foreign: Boolean(status.store_error),
+  },
 ];
 const sinkItem = (sink) => ({
   name: sink.name,
@@ -182,7 +220,9 @@ const sinkItem = (sink) => ({
 const rulesItem = (rules) => ({
   name: t("view.rules"),
   good: !rules.error,
-  words: rules.error ? t("health.refused", { why: rules.error }) : t("health.rules", { n: rules.count, version: rules.version }),
+  words: rules.error
+    ? t("health.refused", { why: rules.error })
+    : t("health.rules", { n: rules.count, version: rules.version }),
 });
 
 function healthRow() {

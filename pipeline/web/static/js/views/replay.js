@@ -14,10 +14,23 @@ export function show(main, { id, query, signal }) {
   const problem = h("div", {});
   const list = h("ul", { class: "recordings" });
   const past = h("ul", { class: "recent" });
-  const earlier = h("section", { hidden: true, "aria-labelledby": "replay-past" }, h("h2", { id: "replay-past" }, t("replay.past")), past);
+  const earlier = h(
+    "section",
+    { hidden: true, "aria-labelledby": "replay-past" },
+    h("h2", { id: "replay-past" }, t("replay.past")),
+    past,
+  );
   const rules = rulesField(signal);
   const result = h("div", { class: "replay-result" });
-  main.append(heading(t("view.replay")), h("p", { class: "aside" }, t("replay.why")), problem, rules.element, list, result, earlier);
+  main.append(
+    heading(t("view.replay")),
+    h("p", { class: "aside" }, t("replay.why")),
+    problem,
+    rules.element,
+    list,
+    result,
+    earlier,
+  );
 
   async function begin(recording) {
     try {
@@ -81,7 +94,14 @@ function replayLine(replay) {
   return h(
     "li",
     {},
-    h("a", { href: to("replay", replay.replay_id) }, h("span", {}), h("span", { class: "name" }, replay.recording), h("span", { class: "where" }, term("replay.state", replay.state)), h("span", { class: "when" }, moment(replay.begun))),
+    h(
+      "a",
+      { href: to("replay", replay.replay_id) },
+      h("span", {}),
+      h("span", { class: "name" }, replay.recording),
+      h("span", { class: "where" }, term("replay.state", replay.state)),
+      h("span", { class: "when" }, moment(replay.begun)),
+    ),
   );
 }
 
@@ -110,9 +130,17 @@ function follow(id, room, { ended, signal }) {
   const address = `api/replays/${encodeURIComponent(id)}`;
   const looking = new AbortController();
   const either = AbortSignal.any([signal, looking.signal]);
-  const bar = h("div", { class: "bar", role: "progressbar", "aria-label": t("replay.progress"), "aria-valuemin": 0, "aria-valuemax": 100 }, h("i", {}));
+  const bar = h(
+    "div",
+    { class: "bar", role: "progressbar", "aria-label": t("replay.progress"), "aria-valuemin": 0, "aria-valuemax": 100 },
+    h("i", {}),
+  );
   const words = h("p", { role: "status" });
-  const cancel = h("button", { type: "button", class: "small", onclick: () => remove(address, { signal }).catch(() => {}) }, t("replay.cancel"));
+  const cancel = h(
+    "button",
+    { type: "button", class: "small", onclick: () => remove(address, { signal }).catch(() => {}) },
+    t("replay.cancel"),
+  );
   const running = h("section", { class: "card running", "aria-label": t("replay.progress") }, words, bar, cancel);
   room.replaceChildren(running);
 

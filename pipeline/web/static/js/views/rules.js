@@ -14,7 +14,11 @@ const SHOWN_MISSES = 5;
 
 export function show(main, { id, signal }) {
   const cards = h("ul", { class: "rule-list" });
-  const update = keyed(cards, (rule) => rule.name, (rule) => ruleCard(rule, { open: rule.name === id, signal }));
+  const update = keyed(
+    cards,
+    (rule) => rule.name,
+    (rule) => ruleCard(rule, { open: rule.name === id, signal }),
+  );
   const problem = h("div", {});
   const none = nothing(t("rules.none"));
   none.hidden = true;
@@ -50,7 +54,14 @@ function ruleCard(first, { open, signal }) {
   const element = h(
     "li",
     { class: "card rule", id: `rule-${first.name}` },
-    h("header", {}, severity(first.severity), h("h2", {}, first.name), h("span", { class: "aside" }, term("scope", first.scope)), fired),
+    h(
+      "header",
+      {},
+      severity(first.severity),
+      h("h2", {}, first.name),
+      h("span", { class: "aside" }, term("scope", first.scope)),
+      fired,
+    ),
     summary,
     states,
     rest,
@@ -63,7 +74,12 @@ function ruleCard(first, { open, signal }) {
       text(summary, rule.summary);
       const busy = rule.states.filter((state) => state.state !== "idle");
       updateStates(busy.slice(0, SHOWN_STATES));
-      const words = busy.length > SHOWN_STATES ? t("rules.more", { n: busy.length - SHOWN_STATES }) : busy.length ? "" : t("rules.idle");
+      const words =
+        busy.length > SHOWN_STATES
+          ? t("rules.more", { n: busy.length - SHOWN_STATES })
+          : busy.length
+            ? ""
+            : t("rules.idle");
       text(rest, words);
       shown(rest, Boolean(words));
       updateMisses(rule.nearest.slice(0, SHOWN_MISSES));
@@ -83,7 +99,10 @@ function stateRow() {
   return {
     element: h("li", {}, name, word, bar, held),
     update(state) {
-      text(name, place({ camera_id: state.camera_id, labels: { group: state.partition.split("group:")[1], zone: state.zone } }));
+      text(
+        name,
+        place({ camera_id: state.camera_id, labels: { group: state.partition.split("group:")[1], zone: state.zone } }),
+      );
       word.dataset.status = state.state;
       text(word, term("status", state.state));
       setBar(bar, state.progress, name.textContent);
@@ -99,7 +118,8 @@ function setBar(bar, progress, name) {
   bar.setAttribute("aria-label", t("rules.progress", { name }));
 }
 
-const heldWord = ({ held_s, for_s }) => (for_s ? t("rules.held", { held: lasted(held_s), wanted: lasted(for_s) }) : lasted(held_s));
+const heldWord = ({ held_s, for_s }) =>
+  for_s ? t("rules.held", { held: lasted(held_s), wanted: lasted(for_s) }) : lasted(held_s);
 
 function missRow(miss) {
   const share = h("span", { class: "share" });
@@ -116,4 +136,3 @@ function missRow(miss) {
     },
   };
 }
-

@@ -27,7 +27,12 @@ export function show(main, { id, signal }) {
 }
 
 const shapesOf = (camera) => [
-  ...Object.entries(camera.zones).map(([name, zone]) => ({ kind: "zone", name, points: zone.polygon, inertia: zone.inertia_s })),
+  ...Object.entries(camera.zones).map(([name, zone]) => ({
+    kind: "zone",
+    name,
+    points: zone.polygon,
+    inertia: zone.inertia_s,
+  })),
   ...camera.masks.map((points, place) => ({ kind: "mask", name: t("zones.mask", { n: place + 1 }), points })),
 ];
 
@@ -75,7 +80,9 @@ function editor(main, camera, signal) {
   const cameras = h(
     "select",
     { id: "zones-camera", onchange: () => go(to("zones", cameras.value)) },
-    latest.cameras.map((one) => h("option", { value: one.camera_id, selected: one.camera_id === camera.camera_id }, one.camera_id)),
+    latest.cameras.map((one) =>
+      h("option", { value: one.camera_id, selected: one.camera_id === camera.camera_id }, one.camera_id),
+    ),
   );
   const sideName = () => side.querySelector("input[name=name]");
 
@@ -87,12 +94,29 @@ function editor(main, camera, signal) {
       h(
         "div",
         {},
-        h("div", { class: "tools" }, h("div", { class: "inline" }, h("label", { for: "zones-camera" }, t("camera")), cameras), ...Object.values(buttons)),
+        h(
+          "div",
+          { class: "tools" },
+          h("div", { class: "inline" }, h("label", { for: "zones-camera" }, t("camera")), cameras),
+          ...Object.values(buttons),
+        ),
         stage.element,
         hint,
       ),
-      h("section", { class: "card side", "aria-labelledby": "shapes-title" }, h("h2", { id: "shapes-title" }, t("zones.shapes")), list, side),
-      h("section", { class: "card", "aria-labelledby": "yaml-title" }, h("h2", { id: "yaml-title" }, t("zones.yaml")), h("p", { class: "aside" }, t("zones.paste")), yaml.element),
+      h(
+        "section",
+        { class: "card side", "aria-labelledby": "shapes-title" },
+        h("h2", { id: "shapes-title" }, t("zones.shapes")),
+        list,
+        side,
+      ),
+      h(
+        "section",
+        { class: "card", "aria-labelledby": "yaml-title" },
+        h("h2", { id: "yaml-title" }, t("zones.yaml")),
+        h("p", { class: "aside" }, t("zones.paste")),
+        yaml.element,
+      ),
     ),
   );
 
@@ -144,7 +168,9 @@ function editor(main, camera, signal) {
     attribute(buttons.remove, "disabled", selected === null);
     yaml.update(zonesYaml(camera.camera_id, shapes));
     if (!rows) return;
-    list.replaceChildren(...(shapes.length ? shapes.map(shapeButton) : [h("li", { class: "nothing" }, t("zones.none"))]));
+    list.replaceChildren(
+      ...(shapes.length ? shapes.map(shapeButton) : [h("li", { class: "nothing" }, t("zones.none"))]),
+    );
     side.replaceChildren(...(selected ? form(selected) : []));
   }
 
@@ -155,7 +181,12 @@ function editor(main, camera, signal) {
       {},
       h(
         "button",
-        { type: "button", class: "bare", "aria-pressed": String(shape === selected), onclick: () => choose(shape === selected ? null : shape) },
+        {
+          type: "button",
+          class: "bare",
+          "aria-pressed": String(shape === selected),
+          onclick: () => choose(shape === selected ? null : shape),
+        },
         h("i", { class: `swatch ${shape.kind}`, "aria-hidden": "true" }),
         h("span", {}, shape.name),
         h("span", { class: "aside" }, t(`zones.kind.${shape.kind}`)),
@@ -188,8 +219,20 @@ function editor(main, camera, signal) {
         "table",
         { class: "corners" },
         h("caption", {}, t("zones.corners")),
-        h("thead", {}, h("tr", {}, ["#", "x", "y"].map((word) => h("th", { scope: "col" }, word)))),
-        h("tbody", {}, shape.points.map((point, place) => cornerRow(shape, point, place))),
+        h(
+          "thead",
+          {},
+          h(
+            "tr",
+            {},
+            ["#", "x", "y"].map((word) => h("th", { scope: "col" }, word)),
+          ),
+        ),
+        h(
+          "tbody",
+          {},
+          shape.points.map((point, place) => cornerRow(shape, point, place)),
+        ),
       ),
     ].filter(Boolean);
   }
