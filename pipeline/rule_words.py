@@ -35,21 +35,26 @@ def sentence_of(rule: Rule) -> str:
 
 def yaml_of(rule: Rule) -> str:
     """A rule as a rules file writes it, but for what is at its default. A rules file with it holds the same rule."""
-    return _written(_data(rules=(rule,))["rules"])
+    return _written(_data(Settings.model_construct(rules=(rule,)))["rules"])
 
 
 def file_of(rules: RuleSet) -> str:
     """A whole rules file that says the same."""
-    parts = {part.name: getattr(rules, part.name) for part in fields(rules)}
-    return _written({"version": 1, **_data(**parts)})
-
-
-def _data(**sections: Any) -> dict[str, Any]:
-    """Sections of the settings as they are written, without what is at its default."""
-    settings = Settings.model_construct(**sections)
-    data = settings.model_dump(
-        mode="json", by_alias=True, include=set(sections), exclude_defaults=True, exclude_none=True
+    settings = Settings.model_construct(
+        rules=rules.rules,
+        signals={name: dict(weights) for name, weights in rules.signals.items()},
+        groups=dict(rules.groups),
+        schedules=dict(rules.schedules),
+        routing=rules.routing,
+        limits=rules.limits,
     )
+    return _written({"version": 1, "rules": [], **_data(settings)})
+
+
+def _data(settings: Settings) -> dict[str, Any]:
+    """What rules are made of, as it is written, without what is at its default."""
+    sections = {part.name for part in fields(RuleSet)}
+    data = settings.model_dump(mode="json", by_alias=True, include=sections, exclude_defaults=True, exclude_none=True)
     for location, value, nodes in list(walk(json_schema(), data)):
         if isinstance(value, float) and any(map(is_duration, nodes)):
             put(data, location, format_duration(value))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from operators.rules import Rule
+from operators.rules import Rule, RuleSet
 from pipeline.config import Settings, load_rules
 from pipeline.rule_words import file_of, sentence_of, yaml_of
 from tests.conftest import ROOT
@@ -121,6 +121,8 @@ def test_a_file_has_what_rules_name_and_how_alerts_are_sent(tmp_path: Path):
     path.write_text(file_of(rules), encoding="utf-8")
     assert load_rules(path) == rules
     assert file_of(load_rules(path)).splitlines()[0] == "version: 1"
+    path.write_text(file_of(RuleSet()), encoding="utf-8")
+    assert load_rules(path) == RuleSet()
 
 
 def test_an_empty_condition_is_written_too(tmp_path: Path):
