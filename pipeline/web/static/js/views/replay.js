@@ -117,9 +117,9 @@ function rulesField(signal) {
   );
   const fill = async () => {
     if (!element.open || field.value) return;
-    const rules = await ask("api/rules", { signal }).catch(() => []);
+    const file = await ask("api/rules/file", { signal }).catch(() => ({ yaml: "" }));
     if (field.value) return; // somebody was quicker
-    field.value = ["version: 1", "rules:", ...rules.map((rule) => rule.yaml.trimEnd().replace(/^/gm, "  "))].join("\n");
+    field.value = file.yaml;
   };
   element.addEventListener("toggle", fill, { signal });
   return { element, value: () => (element.open && field.value.trim() ? field.value : null) };
