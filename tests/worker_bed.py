@@ -26,6 +26,7 @@ from connectors.kafka_records import Record, decode_alert, encode_alert, encode_
 from connectors.kafka_settings import KafkaSettings
 from connectors.kafka_topics import partition_of
 from connectors.recording import time_of
+from operators.errors import SinkError
 from operators.records import Alert, Gap, GapReason
 from pipeline.build import build_evaluator
 from pipeline.config import Settings, load_settings
@@ -264,8 +265,17 @@ class Bed:
             return sum(probe.backlog(f"{self.kafka.prefix}.{role}", positions).values())
 
     def drain(self, role: str = "evaluate", topic: str = "observations", *, seconds: float = 60.0) -> None:
-        """Until the group has committed everything."""
-        until(lambda: self.backlog(role, topic) == 0, seconds=seconds, what=f"{role} to be done")
+        """Until the group has committed everything; brokers that come back can't say at once how far that is."""
+
+        def done() -> bool:
+            try:
+                return self.backlog(role, topic) == 0
+            except SinkError as error:
+                if not error.retryable:
+                    raise
+                return False
+
+        until(done, seconds=seconds, what=f"{role} to be done")
 
     @contextmanager
     def _producer(self) -> Iterator[Any]:

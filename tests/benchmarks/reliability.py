@@ -391,8 +391,8 @@ def _measured(run: Callable[[], object]) -> object:
     """The figures of one part; one that fails must not take the others along."""
     try:
         return run()
-    except (AssertionError, RuntimeError, KafkaError, subprocess.TimeoutExpired) as error:
-        return {"failed": f"{type(error).__name__}: {error}"[:500]}
+    except (AssertionError, RuntimeError, KafkaError, SinkError, subprocess.TimeoutExpired) as error:
+        return {"failed": f"{type(error).__name__}: {error}"[-1000:]}
 
 
 if __name__ == "__main__":
