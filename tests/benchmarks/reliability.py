@@ -48,6 +48,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from connectors.kafka_client import connection
+from operators.errors import SinkError
 from tests.alerts import alert as made_alert
 from tests.benchmarks import whole_pipeline
 from tests.benchmarks.elastic_outage import measure as elastic_away
