@@ -1,8 +1,9 @@
 """What the cameras showed in the last hours, in stretches of time: bounded, and cheap enough for the analysis thread.
 
 Each camera has two rings of figures: stretches of 1 s for the last twenty minutes, and of 10 s as far back as is kept.
-A record costs 6 us, a third of what the roll-ups for Elasticsearch take; six hours of a camera are 190 KB. Figures are
-counts and milliseconds, so any number of stretches make up a longer one and nothing is lost.
+A record costs 6 to 10 us, a third of what the roll-ups for Elasticsearch take; six hours of a camera are 190 KB
+(`tests/benchmarks/console_memory.py`). Figures are counts and milliseconds, so any number of stretches make up a longer
+one and nothing is lost.
 
 A clock that goes back further than the rules bear was set anew: what the camera showed from that time on is forgotten.
 """
