@@ -41,10 +41,7 @@ LARGEST_PICTURE = 12 * 1024 * 1024
 """A picture of 8 MiB in base64, and what stands around it."""
 OPEN = ("/healthz", "/readyz", "/api/session")
 """Needs no token, as the page that asks for it and its files don't: none of them says anything."""
-POLICY = (
-    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
+POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
