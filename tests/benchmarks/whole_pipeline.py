@@ -28,7 +28,7 @@ from connectors.kafka_frames import FrameHead, decode_head
 from connectors.kafka_records import decode_record
 from operators.errors import DecodeError
 from operators.records import Gap, Observation
-from pipeline.worker.freshness import BRIDGED_S as BRIDGED
+from operators.rules import bridged
 from tests.alerts import alert as made_alert
 from tests.hook_server import Hooks, hook_server
 from tests.integration.test_allow_list import BINARY_AS_TEXT, INDICES, RECORD, check, check_file, check_store, leaves
@@ -40,7 +40,7 @@ Figures = dict[str, Any]
 
 ACCOUNT_CAMERAS, ACCOUNT_FPS, ACCOUNT_S = 6, 15, 20.0
 """More pictures than two cores can analyse, so that some are dropped."""
-BRIDGED_S = BRIDGED + 2 / ACCOUNT_FPS
+BRIDGED_S = bridged(1 / ACCOUNT_FPS) + 2 / ACCOUNT_FPS
 """The longest hole that isn't told as a gap, from one picture that was looked at to the next."""
 PATIENCE_S = 180.0
 PHASE_S, ALERTS_PER_S = 15.0, 20.0
