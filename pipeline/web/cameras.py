@@ -125,8 +125,8 @@ def status_now(sources: Sources) -> PipelineStatus:
     rules = now.rules
     return PipelineStatus(
         version=VERSION,
-        now=sources.clock(),
-        uptime_s=now.uptime_s,
+        now=round(sources.clock(), 3),
+        uptime_s=round(now.uptime_s, 3),
         purpose=settings.purpose,
         firing=now.firing,
         live=settings.console.live,
@@ -160,10 +160,10 @@ def _camera(sources: Sources, camera: CameraStatus) -> Camera:
         cause=camera.cause,
         advice=camera.advice,
         clock=camera.clock,
-        skew_s=camera.skew_s,
-        fps_in=camera.fps_in,
-        fps_analysed=camera.fps_analysed,
-        age_s=camera.age_s,
+        skew_s=_rounded(camera.skew_s),
+        fps_in=round(camera.fps_in, 2),
+        fps_analysed=round(camera.fps_analysed, 2),
+        age_s=_rounded(camera.age_s),
         faces=camera.faces,
         labels=list(camera.labels),
         frames=camera.frames,
@@ -179,3 +179,7 @@ def _camera(sources: Sources, camera: CameraStatus) -> Camera:
         },
         masks=[list(mask) for mask in configured.masks],
     )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
