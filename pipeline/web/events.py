@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, HTTPException, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from connectors.store_reader import StoreReader
 from operators.errors import SinkError
 from pipeline.web.alerts import Transition
 from pipeline.web.answers import Answer
@@ -65,9 +66,19 @@ async def events(
     if streams.open >= STREAMS:
         raise HTTPException(503, f"expected at most {STREAMS} streams of events at the same time: close some pages")
     place = last_event_id if last_event_id is not None else after
-    last = sources.reader.last()
-    place = last if place is None else min(place, last)  # of a store that has been replaced by a new one
+    place = _begin(sources.reader, place)
     return StreamingResponse(streams.stream(place), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+def _begin(reader: StoreReader, place: int | None) -> int:
+    """Where a stream begins: at the place that is known, or now. Raises SinkError where neither can be told."""
+    try:
+        last = reader.last()
+    except SinkError:
+        if place is None:
+            raise
+        return place
+    return last if place is None else min(place, last)  # a higher one is of a store that is no more
 
 
 class Streams:
