@@ -1,9 +1,10 @@
-"""Takes the screenshots of docs/console.md anew: `python -m tests.browser.screenshots`. Look at them then."""
+"""Takes the screenshots of docs/console.md anew: `python -m tests.browser.screenshots [NAME ...]`."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -113,6 +114,8 @@ def main() -> None:
             time.sleep(SEEN_S)
             with serving_with(calm(sources), recordings=folder) as url:
                 for shot, route, scheme, width, height, act in SHOTS:
+                    if sys.argv[1:] and shot not in (*sys.argv[1:], "now"):
+                        continue
                     view = {"width": width, "height": height}
                     language = "zh-CN" if shot == "phone" else "en-GB"
                     page = browser.new_context(

@@ -25,9 +25,9 @@ export async function alertDetails(room, id, { changed, close, signal }) {
   if (signal.aborted) return null;
   const note = notePart(found.alert, { address, changed, signal });
   room.replaceChildren(
-    closing(close),
+    head(found.alert, close),
     h("h2", { tabindex: "-1" }, title(found.alert)),
-    head(found.alert),
+    h("p", {}, place(found.alert), " · ", h("code", {}, found.alert.rule)),
     ...[found.alert.annotations?.summary].filter(Boolean).map((words) => h("p", { class: "summary" }, words)),
     note.element,
     times(found.alert),
@@ -45,17 +45,10 @@ export async function alertDetails(room, id, { changed, close, signal }) {
 const closing = (close) =>
   h("button", { class: "bare close", type: "button", onclick: close, "aria-label": t("close") }, icon("close"));
 
-function head(alert) {
+function head(alert, close) {
   const status = statusChip();
   status.update(alert.status);
-  return h(
-    "p",
-    { class: "head" },
-    severity(alert.severity),
-    status.element,
-    h("span", {}, place(alert)),
-    h("code", {}, alert.rule),
-  );
+  return h("div", { class: "head" }, severity(alert.severity), status.element, closing(close));
 }
 
 function pair(name, value, attributes = {}) {

@@ -105,8 +105,10 @@ function stateRow() {
       );
       word.dataset.status = state.state;
       text(word, term("status", state.state));
-      setBar(bar, state.progress, name.textContent);
-      text(held, heldWord(state));
+      setBar(bar, state.for_s ? state.held_s / state.for_s : state.progress, name.textContent);
+      const moving = state.state === "pending" || state.state === "firing";
+      bar.style.visibility = moving ? "" : "hidden";
+      text(held, moving ? heldWord(state) : "");
     },
   };
 }
