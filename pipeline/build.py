@@ -20,11 +20,9 @@ from pipeline.config import Settings
 from pipeline.sections import Camera
 
 if TYPE_CHECKING:
-    from pipeline.metrics import Metrics
     from pipeline.telemetry import Telemetry
-    from pipeline.web.server import Console
 
-__all__ = ["build_analyzer", "build_console", "build_evaluator", "build_sinks", "build_telemetry"]
+__all__ = ["build_analyzer", "build_evaluator", "build_sinks", "build_telemetry"]
 
 Each = Callable[[Callable[[Frame], Detections], Iterable[Frame]], Iterable[Detections]]
 
@@ -86,15 +84,6 @@ def build_telemetry(settings: Settings, *, role: str) -> Telemetry | None:
     from pipeline.telemetry import Telemetry  # noqa: PLC0415 -- as above
 
     return Telemetry(settings, settings.elasticsearch, role=role)
-
-
-def build_console(settings: Settings, *, metrics: Metrics) -> Console | None:
-    """The web console; None where it is switched off. Raises ConfigError where it can't be served."""
-    if not settings.console.enabled:
-        return None
-    from pipeline.web.server import Console  # noqa: PLC0415 -- only who serves pages should wait for its packages
-
-    return Console(settings, metrics=metrics.registry)
 
 
 def _sink(section: StdoutSettings | JsonlSettings | WebhookSettings) -> Sink:

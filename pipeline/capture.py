@@ -33,9 +33,10 @@ from pipeline.build import build_telemetry
 from pipeline.config import Settings
 from pipeline.health import Health
 from pipeline.metrics import Metrics
-from pipeline.process import found_topics, stopping, watched
+from pipeline.process import found_topics, watched
 from pipeline.recorder import Recorder
 from pipeline.sections import Camera
+from pipeline.signals import stopping
 from pipeline.status import CameraStatus, Status
 from pipeline.topics import kafka_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from pipeline.config import Settings, load_settings
-from pipeline.local import run
+from pipeline.run import run
 from pipeline.status import Status
 
 __all__ = ["CONFIG", "demo"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from connectors import wire
 from connectors.mailbox import MAX_STEP_BACK_S
 from operators.errors import DecodeError
-from operators.records import Alert, Gap, Observation, Status, Tick
+from operators.records import Alert, Frame, Gap, Observation, Status, Tick
 from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
 from operators.rules.evaluator import GROUP, SITE
 
@@ -148,6 +148,13 @@ class Evaluation:
             yield from self.evaluator.apply(state, record)
             if state.late > late_before:
                 self._late[camera] += 1
+
+
+def in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:
+    """The items with each frame replaced by what was seen in it."""
+    seen = iter(observations)
+    for item in items:
+        yield next(seen) if isinstance(item, Frame) else item
 
 
 def _set_back(state: EvaluatorState, record: Record) -> bool:

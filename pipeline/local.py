@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 import cv2
 
@@ -29,18 +27,17 @@ from connectors.store import Store
 from operators.analyze import CameraState
 from operators.records import Alert, Clock, Frame, Gap, Observation
 from operators.rules import RuleEvaluator
-from pipeline.build import build_analyzer, build_console, build_evaluator, build_sinks, build_telemetry
+from pipeline.build import build_analyzer, build_evaluator, build_sinks
 from pipeline.config import Settings
 from pipeline.delivery import Delivery
-from pipeline.evaluation import Evaluation, Record
+from pipeline.evaluation import Evaluation, in_order
 from pipeline.metrics import Metrics
 from pipeline.recorder import Recorder
 from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.sections import Camera
 from pipeline.status import CameraStatus, RulesStatus, Status
-from pipeline.view import View, restore_terminal
 
-__all__ = ["LocalPipeline", "Tape", "in_order", "run"]
+__all__ = ["LocalPipeline", "Tape"]
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +48,6 @@ POLL_S = 0.25
 """How long the analysis waits for a frame, and the screen between two pictures."""
 SAVE_EVERY_S = 1.0
 """Rule state is saved with every transition, and this often in between."""
-STOP_S = 4.5
-"""SIGTERM ends within 5 s: what hasn't stopped by then is cut off, and the journal is whole at any moment."""
 SHOWN_ALERTS = 50
 """Latest transitions that a status holds: so many that were notified, and so many pending and broken ones."""
 
@@ -226,106 +221,5 @@ def _lanes(cameras: Mapping[str, Camera]) -> list[dict[str, Camera]]:
     return [{name: one for name, one in cameras.items() if one.detail == detail} for detail in sorted(details)]
 
 
-def in_order(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> Iterator[Record]:
-    """The items with each frame replaced by what was seen in it."""
-    seen = iter(observations)
-    for item in items:
-        yield next(seen) if isinstance(item, Frame) else item
-
-
 def _age(observation: Observation) -> float | None:
     return None if observation.clock is Clock.MEDIA else time.time() - observation.ts
-
-
-def _records_for(observe: Callable[[Iterator[Record]], None]) -> Tape:
-    """A tape that hands on what the rules get."""
-    return lambda items, observations: observe(in_order(items, observations))
-
-
-def _all(tapes: Sequence[Tape]) -> Tape | None:
-    """One tape for what several want to have."""
-    if not tapes:
-        return None
-
-    def each(items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:
-        for tape in tapes:
-            tape(items, observations)
-
-    return each
-
-
-def _cut_off() -> None:
-    restore_terminal()
-    log.error("stopping took longer than limit_s=%.1f: cut off", STOP_S)
-    os._exit(1)
-
-
-def run(
-    settings: Settings,
-    *,
-    seconds: float | None = None,
-    plain: bool = False,
-    tape: Tape | None = None,
-    config: Path | None = None,
-) -> Status:
-    """Run until the time is up, the sources end, or SIGINT / SIGTERM comes; returns the last status.
-
-    With `config`, the file that the settings are from, its rules are applied when they change, or at SIGHUP.
-    """
-    stop, hang_up = threading.Event(), threading.Event()
-    metrics = Metrics(provider=settings.models.device)
-    cut_off = threading.Timer(STOP_S, _cut_off)
-    cut_off.daemon = True
-    with ExitStack() as stack:
-        stack.callback(cut_off.cancel)
-        stack.enter_context(_signals(stop, hang_up=None if config is None else hang_up))
-        if settings.metrics is not None:
-            stack.callback(metrics.serve(settings.metrics.host, settings.metrics.port).stop)
-        console = build_console(settings, metrics=metrics)
-        if console is not None:
-            stack.callback(console.close)
-        view = stack.enter_context(View(settings, plain=plain, address="" if console is None else console.url))
-        tapes = [] if tape is None else [tape]
-        telemetry = build_telemetry(settings, role="run")
-        if telemetry is not None:
-            tapes.append(_records_for(stack.enter_context(telemetry).observe))
-        if console is not None:
-            tapes.append(console.tape)
-        pipeline = stack.enter_context(LocalPipeline(settings, metrics=metrics, tape=_all(tapes), config=config))
-        if console is not None:
-            stack.enter_context(console.over(pipeline))
-        stack.callback(cut_off.start)
-        ends_at = None if seconds is None else time.monotonic() + seconds
-        while not (stop.wait(POLL_S) or pipeline.finished() or (ends_at and time.monotonic() > ends_at)):
-            if hang_up.is_set():
-                hang_up.clear()
-                pipeline.reload()
-            status = pipeline.status()
-            metrics.refresh(status)
-            view.update(status)
-            if console is not None:
-                console.update(status)
-            if telemetry is not None:
-                telemetry.report(status, pipeline.recorder)
-    return pipeline.status()
-
-
-@contextmanager
-def _signals(stop: threading.Event, *, hang_up: threading.Event | None) -> Iterator[None]:
-    """The first SIGINT or SIGTERM asks for an orderly stop, a second one ends at once; SIGHUP sets `hang_up`."""
-
-    def asked(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
-            restore_terminal()
-            os._exit(128 + number)
-        stop.set()
-
-    handlers: dict[int, Callable[[int, FrameType | None], None]] = {signal.SIGINT: asked, signal.SIGTERM: asked}
-    if hang_up is not None:
-        handlers[signal.SIGHUP] = lambda _number, _frame: hang_up.set()
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

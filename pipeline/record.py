@@ -25,7 +25,9 @@ from operators.errors import ModelError, SinkError
 from operators.records import Frame, Gap, Observation
 from operators.units import Seconds
 from pipeline.config import Settings, show
-from pipeline.local import Tape, in_order, run
+from pipeline.evaluation import in_order
+from pipeline.local import Tape
+from pipeline.run import run
 from pipeline.sections import Console
 
 __all__ = ["Job", "Outcome", "best_effort", "head_of", "record", "taping"]

@@ -28,8 +28,8 @@ from pipeline.build import build_analyzer, build_evaluator
 from pipeline.config import Settings, load_settings
 from pipeline.demo import CONFIG, with_store
 from pipeline.evaluation import Evaluation
-from pipeline.local import run
 from pipeline.metrics import Metrics
+from pipeline.run import run
 from pipeline.status import CameraStatus, RulesStatus, SinkStatus, Status
 from pipeline.web.server import listen, served, url_of
 from pipeline.web.sources import Memory, Sources

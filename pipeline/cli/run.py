@@ -44,8 +44,8 @@ def run(
     """
     from contextlib import ExitStack
 
-    from pipeline.local import run as run_local
     from pipeline.record import Job, best_effort, taping
+    from pipeline.run import run as run_local
     from pipeline.view import stdout_is_taken, summary
 
     settings = _load(config)

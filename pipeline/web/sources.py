@@ -17,8 +17,7 @@ from operators.analyze import Analyzer
 from operators.records import Frame, Gap, Observation
 from operators.rules import RuleSet
 from pipeline.config import Settings
-from pipeline.evaluation import Evaluation
-from pipeline.local import in_order
+from pipeline.evaluation import Evaluation, in_order
 from pipeline.status import Status
 from pipeline.web.history import History
 from pipeline.web.recent import Recent

@@ -25,7 +25,7 @@ from operators.rules import bridged
 from pipeline.build import build_analyzer, build_evaluator
 from pipeline.capture import capture
 from pipeline.config import Settings
-from pipeline.local import in_order
+from pipeline.evaluation import in_order
 from pipeline.recorder import Recorder
 from pipeline.reload import LOOK_EVERY_S, RulesWatch
 from pipeline.status import Status

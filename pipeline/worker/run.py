@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from connectors.kafka_client import hush
@@ -22,7 +21,8 @@ from operators.errors import SinkError
 from pipeline.config import Settings
 from pipeline.health import Health
 from pipeline.metrics import Metrics
-from pipeline.process import found_topics, stopping, watched
+from pipeline.process import found_topics, watched
+from pipeline.signals import hanging_up, stopping
 from pipeline.topics import kafka_of
 from pipeline.worker.app import group_of
 from pipeline.worker.progress import Partition, Watch
@@ -51,7 +51,7 @@ def run(settings: Settings, names: Sequence[str], *, config: Path | None = None,
     metrics = Metrics(provider=settings.models.device)
     with ExitStack() as stack:
         begin_to_stop = stack.enter_context(stopping(stop, within_s=settings.worker.stop_within))
-        stack.enter_context(_hanging_up(hang_up))
+        stack.enter_context(hanging_up(hang_up))
         if not found_topics(kafka, sorted({topic for name in names for topic in TOPICS[name]}), stop):
             return
         roles = Roles(settings, names, metrics=metrics, config=config, instance=instance)
@@ -150,13 +150,3 @@ class _Lookout:
             log.info("the brokers answer again")
         self._away = False
         return found
-
-
-@contextmanager
-def _hanging_up(hang_up: threading.Event) -> Iterator[None]:
-    """Set `hang_up` at SIGHUP."""
-    before = signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGHUP, before)

@@ -15,8 +15,8 @@ from connectors.store import Store, StoreSettings
 from operators.records import Alert, Frame, Gap, Observation, Status
 from pipeline.build import build_evaluator
 from pipeline.config import Settings
-from pipeline.evaluation import Evaluation, Record
-from pipeline.local import LocalPipeline, in_order
+from pipeline.evaluation import Evaluation, Record, in_order
+from pipeline.local import LocalPipeline
 from tests.farm import Farm, as_mp4, require_rtsp_server
 
 pytestmark = pytest.mark.integration
