@@ -24,7 +24,7 @@ from pipeline.sources import is_configuration
 from pipeline.web.alerts import Transition
 from pipeline.web.answers import Answer
 from pipeline.web.history import History
-from pipeline.web.replay_process import Job
+from pipeline.web.replay_job import Job
 from pipeline.web.timeline import Timeline, regions, strip_of
 
 __all__ = ["ReplayedAlert", "Result", "replayed", "rules_of"]

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from pipeline.web.answers import Answer, ProblemAnswer
 from pipeline.web.recordings import folders
-from pipeline.web.replay_process import Failed, Job, Progress, main
+from pipeline.web.replay_job import Failed, Job, Progress
+from pipeline.web.replay_process import main
 from pipeline.web.replay_work import Result
 from pipeline.web.sources import From
 

@@ -18,7 +18,8 @@ from connectors.recording import MANIFEST
 from operators.errors import ConfigError, SourceError
 from operators.rules import RuleSet
 from pipeline.config import Settings
-from pipeline.web.replay_process import Failed, Job, main
+from pipeline.web.replay_job import Failed, Job
+from pipeline.web.replay_process import main
 from pipeline.web.replay_work import replayed, rules_of
 from tests import recordings
 from tests.web_bed import asking, site_of, sources_of
