@@ -362,6 +362,11 @@ def test_without_the_token_there_is_a_form_and_with_it_the_console(visiting: Vis
         expect(page.get_by_text("alerts are firing")).to_be_visible()
         page.reload()
         expect(page.get_by_text("alerts are firing")).to_be_visible()
+        page.get_by_role("button", name="Help and settings").click()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Token")).to_be_focused()
+        page.reload()
+        expect(page.get_by_label("Token")).to_be_visible()
         page.close()
 
 

@@ -8,8 +8,8 @@ export class Refused extends Error {
   }
 }
 
-/** Fires `locked` when the server asks for a token. */
-export const session = new EventTarget();
+/** Fires `locked` when the server asks for a token; `needed` says whether it ever does. */
+export const session = Object.assign(new EventTarget(), { needed: false });
 
 /** `api/alerts?status=firing&status=resolved`: null and empty values are left out, lists repeat. */
 export function address(path, query = {}) {

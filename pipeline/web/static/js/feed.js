@@ -18,6 +18,7 @@ export const latest = { status: null, cameras: [], heard: 0, lostSince: null };
 
 let stream = null;
 let asking = false;
+let locked = false;
 let place = null;
 /** How far the stream was heard: from there it goes on after an interruption, so that no alert is missed. */
 
@@ -27,12 +28,14 @@ let ahead = 0;
 /** Seconds since the epoch by the server's clock, which all its times are by. While it is away, time stands still. */
 export const now = () => (latest.lostSince ?? Date.now()) / 1000 + ahead;
 
-/** Begin to listen. */
-export async function start() {
+/** Look from now on whether the server still answers; `probe` asks it for the first time. */
+export function start() {
   setInterval(look, LOOK_EVERY_MS);
   addEventListener("online", probe);
-  session.addEventListener("locked", () => stream?.close());
-  await probe();
+  session.addEventListener("locked", () => {
+    locked = true;
+    stream?.close();
+  });
 }
 
 /** Ask for everything at once: at the start, after a log-in, after silence. */
@@ -42,6 +45,7 @@ export async function probe() {
   const signal = AbortSignal.timeout(PATIENCE_MS);
   try {
     const [status, cameras] = await Promise.all([ask("api/status", { signal }), ask("api/cameras", { signal })]);
+    locked = false;
     take(status, cameras);
     if (!stream || stream.readyState === EventSource.CLOSED) listen();
   } catch (error) {
@@ -88,5 +92,5 @@ function lose() {
 }
 
 function look() {
-  if (Date.now() - latest.heard > SILENT_MS) probe();
+  if (!locked && Date.now() - latest.heard > SILENT_MS) probe();
 }

@@ -32,10 +32,9 @@ export function follow() {
     if (latest.status.firing !== found.size && latest.status.firing < MOST) refresh();
   });
   feed.addEventListener("connection", () => latest.lostSince === null && refresh());
-  return refresh();
 }
 
-/** Ask anew: after a note was written, or when the numbers don't agree. */
+/** Ask: at the start, after a note was written, or when the numbers don't agree. */
 export async function refresh() {
   again = asked;
   if (asked) return;

@@ -1,6 +1,6 @@
 /** Starts the page: words first, then the frame around the views, then the view that the address names. */
 
-import { session } from "./api.js";
+import { ask, session } from "./api.js";
 import { probe, start } from "./feed.js";
 import { follow, refresh } from "./firing.js";
 import { speak, t, wanted } from "./i18n.js";
@@ -23,11 +23,16 @@ const VIEWS = {
 let ending = new AbortController();
 let shown = null;
 let shell = null;
+let locked = false;
 
 /** Show the view of the address. A view that knows how may go on with another part of itself. */
 async function open() {
+  if (locked) return;
   const wish = route();
-  if (!(wish.name in VIEWS)) return go(to("now"), { replace: true }) ?? open();
+  if (!(wish.name in VIEWS)) {
+    go(to("now"), { replace: true });
+    return open();
+  }
   if (shown?.name === wish.name && shown.follow?.(wish)) return;
   ending.abort();
   ending = new AbortController();
@@ -39,17 +44,18 @@ async function open() {
   scrollTo(0, 0);
 }
 
-function unlock() {
-  if (document.querySelector(".login")) return;
+/** Ask for the token, and go on once the server has it. */
+function lock() {
+  if (locked) return;
+  locked = true;
   ending.abort();
   ending = new AbortController();
-  shown = { name: null };
+  shown = null;
   login(shell.room(null), {
     signal: ending.signal,
     async done() {
-      await probe();
-      await refresh();
-      open();
+      locked = false;
+      await begin();
     },
   });
 }
@@ -60,14 +66,24 @@ function build() {
       await speak(code, { keep: true });
       build();
       shown = null;
-      open();
+      if (locked) {
+        locked = false;
+        lock();
+      } else open();
     },
   });
 }
 
+const begin = () => Promise.all([probe(), refresh(), open()]);
+
+const asked = ask("api/session").catch(() => ({ needed: false, signed_in: true })); // the feed says what is wrong
 await speak(wanted());
+const { needed, signed_in: signedIn } = await asked;
+session.needed = needed;
 build();
-session.addEventListener("locked", unlock);
+start();
+follow();
+session.addEventListener("locked", lock);
 const order = Object.keys(VIEWS);
 keys(
   Object.fromEntries([
@@ -77,8 +93,6 @@ keys(
   new AbortController().signal,
 );
 addEventListener("hashchange", open);
-const started = start();
-await open();
-await started;
-await follow();
+if (signedIn) await begin();
+else session.dispatchEvent(new Event("locked"));
 document.documentElement.dataset.ready = t("ready");

@@ -1,5 +1,6 @@
 /** The help: which keys do what, and the switch for them. */
 
+import { remove, session } from "../api.js";
 import { h } from "../dom.js";
 import { t } from "../i18n.js";
 import { icon } from "../icons.js";
@@ -19,6 +20,11 @@ const KEYS = [
 
 /** A dialog, closed: { element, open }; `changed` is told of another language. */
 export function helpDialog(changed) {
+  const signOut = async () => {
+    element.close();
+    await remove("api/session").catch(() => {});
+    session.dispatchEvent(new Event("locked"));
+  };
   const off = h("input", { type: "checkbox", checked: keysOn(), onchange: () => setKeys(off.checked) });
   const element = h(
     "dialog",
@@ -64,6 +70,7 @@ export function helpDialog(changed) {
       h("p", { class: "aside" }, t("help.zones")),
       h("label", { class: "switch" }, off, " ", t("help.on")),
       choices(changed),
+      session.needed ? h("button", { type: "button", class: "small", onclick: signOut }, t("login.out")) : null,
     ),
   );
   return { element, open: () => element.showModal() };
