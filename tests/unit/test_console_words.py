@@ -100,3 +100,17 @@ def test_every_module_and_style_is_used():
         assert re.search(rf"""[/"]{re.escape(file.name)}["]""", SOURCE + page), f"nobody imports {file}"
     for file in (STATIC / "css").glob("*.css"):
         assert Path("css") / file.name in [Path(*Path(one).parts[1:]) for one in re.findall(r'href="([^"]+)"', page)]
+
+
+def test_what_the_first_view_needs_is_asked_for_at_once():
+    needed: set[Path] = set()
+    open_ = [STATIC / "js" / "main.js"]
+    while open_:
+        module = open_.pop()
+        imports = re.findall(r'^import (?:[^;]*? from )?"([^"]+)";', module.read_text(encoding="utf-8"), re.MULTILINE)
+        found = {(module.parent / one).resolve() for one in imports} - needed
+        needed |= found
+        open_ += found
+    page = (STATIC / "index.html").read_text(encoding="utf-8")
+    preloaded = {(STATIC.parent / one).resolve() for one in re.findall(r'modulepreload" href="([^"]+)"', page)}
+    assert preloaded == needed
