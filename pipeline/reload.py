@@ -42,6 +42,7 @@ class RulesWatch:
         self._path = path
         self._settings = settings
         self._rules = settings.rule_set
+        self._first: Settings | None = None  # as read here, where stand-ins take the place of secrets
         self._files: tuple[Path, ...] = (path,)
         self._seen: tuple[bytes | None, ...] = ()
         self._tried: tuple[bytes | None, ...] = ()  # so what changed before the first look is found as well
@@ -87,10 +88,11 @@ class RulesWatch:
             raise ConfigError("\n".join([*lines, "These are the cameras that run: restart to apply the changed ones."]))
 
     def _tell_the_rest(self, settings: Settings) -> None:
+        first = self._first = self._first or settings
         changed = [
             name
             for name in Settings.model_fields
-            if name not in _RELOADED and getattr(settings, name) != getattr(self._settings, name)
+            if name not in _RELOADED and getattr(settings, name) != getattr(first, name)
         ]
         if changed:
             log.warning(

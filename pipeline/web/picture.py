@@ -153,14 +153,22 @@ def _coarse(image: Image, size: tuple[int, int]) -> Image:
 def _outlined(image: Image, faces: Iterable[FaceTrack], scale: float) -> Image:
     """The picture with each face's outline, label and score."""
     thick = max(1, round(image.shape[1] / 400))
-    font, letters = cv2.FONT_HERSHEY_SIMPLEX, max(0.4, image.shape[1] / 1200)
     for face in faces:
         left, top, right, bottom = (round(edge * scale) for edge in face.xyxy)
         said = f"{face.label} {face.scores[face.label]:.2f}" if face.label in face.scores else face.label
         for colour, width in ((PAPER, thick + 2), (INK, thick)):
             cv2.rectangle(image, (left, top), (right, bottom), colour, width)
-            cv2.putText(image, said, (left, max(12, top - 6)), font, letters, colour, width, cv2.LINE_AA)
+        _label(image, said, (left, top - 6))
     return image
+
+
+def _label(image: Image, text: str, at: tuple[int, int]) -> None:
+    """Write on a plate of its own; `at` is the left end of the base line."""
+    font, letters = cv2.FONT_HERSHEY_SIMPLEX, max(0.45, image.shape[1] / 1200)
+    (width, height), below = cv2.getTextSize(text, font, letters, 1)
+    left, base = max(0, min(at[0], image.shape[1] - width)), max(height + 2, at[1])
+    cv2.rectangle(image, (left - 2, base - height - 2), (left + width + 2, base + below), PAPER, cv2.FILLED)
+    cv2.putText(image, text, (left, base), font, letters, INK, 1, cv2.LINE_AA)
 
 
 def _blurred(image: Image, faces: Iterable[FaceTrack], scale: float) -> Image:

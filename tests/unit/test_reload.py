@@ -230,3 +230,14 @@ def test_a_process_that_gets_no_other_secrets_applies_rules_as_well(
     path.write_text(head + CHANGED)
     assert lengths(looks(watch)) == [3.0]
     assert "restart to apply" not in caplog.text
+
+
+def test_a_section_that_may_hold_a_secret_is_not_changed_by_being_read(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rules are read without secrets: in their place stands something that is no secret."""
+    path.write_text(HEAD + "console: {port: 0}\n" + RULES)
+    watch = watching(path)
+    overwrite(path, HEAD + "console: {port: 0}\n" + CHANGED)
+    assert lengths(looks(watch)) == [3.0]
+    assert "restart to apply" not in caplog.text
