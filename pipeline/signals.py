@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["hanging_up", "stopping"]
@@ -33,15 +33,15 @@ def stopping(
     deadline.daemon = True
 
     def start() -> None:
-        if not deadline.is_alive():
+        with suppress(RuntimeError):  # it goes by already, perhaps since this very line was interrupted
             deadline.start()
 
     def asked(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             last()
             os._exit(128 + number)
-        stop.set()
         start()
+        _set(stop)
 
     before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -55,8 +55,13 @@ def stopping(
 @contextmanager
 def hanging_up(hang_up: threading.Event) -> Iterator[None]:
     """Set `hang_up` at SIGHUP."""
-    before = signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up.set())
+    before = signal.signal(signal.SIGHUP, lambda _number, _frame: _set(hang_up))
     try:
         yield
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def _set(event: threading.Event) -> None:
+    """Set an event in a signal handler, which may have interrupted somebody who holds the lock of that event."""
+    threading.Thread(target=event.set, name="signal", daemon=True).start()
