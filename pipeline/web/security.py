@@ -67,7 +67,7 @@ class Sessions:
 
     def fits(self, token: str) -> bool:
         """Whether this is the token; takes as long for any text."""
-        return self._token is None or secrets.compare_digest(token.encode(), self._token)
+        return self._token is None or secrets.compare_digest(token.encode(errors="replace"), self._token)
 
     def begin(self) -> str:
         """A new session, as its browser shows it from now on."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import h11
 import uvicorn
 from prometheus_client import CollectorRegistry
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from connectors.store_reader import StoreReader
 from operators.errors import ConfigError
@@ -26,11 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_PORT", "Console", "listen", "served", "url_of"]
 
+log = logging.getLogger(__name__)
+
 DEFAULT_PORT = 8420
 STOP_S = 1.0
 """Longest wait for requests in progress at the end."""
 CONNECTIONS = 200
-"""More at the same time are refused."""
+"""Requests of more at the same time are refused."""
+MOST_CONNECTIONS = 250
+"""More are not even kept open: each is a file, of which cameras and alerts need some, too."""
+ARRIVES_S = 30.0
+"""Longest time in which a request must have come as a whole."""
 
 
 class Console:
@@ -110,13 +119,13 @@ def served(sources: Sources, listening: socket.socket) -> Iterator[None]:
             server_header=False,
             proxy_headers=False,
             loop="asyncio",
-            http="h11",
+            http=_Connection,
             ws="none",
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=1,
         )
     )
-    thread = threading.Thread(target=_serve, args=(server, listening), name="console", daemon=True)
+    thread = threading.Thread(target=_serve, args=(server, listening, sources.closing), name="console", daemon=True)
     thread.start()
     try:
         yield
@@ -127,8 +136,47 @@ def served(sources: Sources, listening: socket.socket) -> Iterator[None]:
         listening.close()
 
 
-def _serve(server: uvicorn.Server, listening: socket.socket) -> None:
-    asyncio.run(server.serve(sockets=[listening]))
+def _serve(server: uvicorn.Server, listening: socket.socket, closing: threading.Event) -> None:
+    try:
+        asyncio.run(server.serve(sockets=[listening]))
+    finally:
+        listening.close()  # else whoever asks would wait for ever
+        if not closing.is_set():
+            log.error("the console has ended; cameras and alerts go on without it: start mien again to have it back")
+
+
+class _Connection(H11Protocol):
+    """One of a bounded number of connections, on which requests come in bounded time.
+
+    uvicorn bounds neither, so that anybody who reaches the port could use up all files that the process may open.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        if len(self.connections) >= MOST_CONNECTIONS:
+            self.transport = transport
+            transport.abort()
+            return
+        super().connection_made(transport)
+        self._late = self.loop.call_later(ARRIVES_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        arriving = self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
+        if arriving and self._late is None:
+            self._late = self.loop.call_later(ARRIVES_S, self.transport.abort)
+        elif not arriving:
+            self._in_time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -1,11 +1,19 @@
-"""The console's socket."""
+"""The console's socket, and the thread behind it."""
 
 from __future__ import annotations
 
 import socket
+import threading
+from contextlib import ExitStack, suppress
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
 
 from pipeline.sections import Console
+from pipeline.web import server
 from pipeline.web.server import listen
+from tests.web_bed import asking, site_of, sources_of
 
 
 def test_answers_go_out_at_once():
@@ -13,3 +21,43 @@ def test_answers_go_out_at_once():
         connection, _ = listening.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_connections_that_ask_nothing_are_few_and_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "ARRIVES_S", 0.5)
+    monkeypatch.setattr(server, "CONNECTIONS", 10)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 12)
+    with sources_of(site_of(tmp_path)) as sources, asking(sources) as client, ExitStack() as opened:
+        url = urlsplit(str(client.base_url))
+        body = b"POST /api/session HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+        said = [b"", b"GET / HTTP/1.1\r\nHost: ", body]
+        idle = [opened.enter_context(socket.create_connection((url.hostname, url.port))) for _ in range(30)]
+        for number, one in enumerate(idle):
+            one.settimeout(30)
+            with suppress(OSError):  # one too many
+                one.sendall(said[number % len(said)])
+        for one in idle:
+            with suppress(ConnectionResetError):
+                while one.recv(10_000):
+                    pass
+        assert client.get("/healthz").status_code == 200
+
+
+def test_a_console_that_ends_by_itself_says_so_and_keeps_nobody_waiting(caplog):
+    async def app(scope, receive, send):
+        raise RuntimeError("broken")
+
+    with listen(Console(port=0)) as listening:
+        address = listening.getsockname()
+        broken = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_config=None))
+        with pytest.raises(SystemExit):  # of which a thread says nothing
+            server._serve(broken, listening, threading.Event())
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=5)
+    assert "the console has ended" in caplog.text
+
+
+def test_a_token_that_is_no_text_is_refused(tmp_path):
+    with sources_of(site_of(tmp_path, console={"port": 0, "token": "t" * 16})) as sources, asking(sources) as client:
+        body, headers = rb'{"token": "\ud800"}', {"Content-Type": "application/json"}
+        assert client.post("/api/session", content=body, headers=headers).status_code == 401
