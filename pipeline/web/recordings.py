@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -54,8 +55,9 @@ def folders(parent: Path | None) -> dict[str, Path]:
 
 def _children(parent: Path) -> Iterator[Path]:
     for folder in parent.iterdir():
-        if (folder / MANIFEST).is_file():
-            yield folder
+        with suppress(PermissionError):  # such as lost+found at the root of a disk
+            if (folder / MANIFEST).is_file():
+                yield folder
 
 
 def _recording(name: str, folder: Path) -> Recording:

@@ -82,13 +82,20 @@ class Replays:
         return replay
 
     def _watch(self, replay: Replay, job: Job) -> None:
+        """See a replay to its end, whatever that is: the next one waits for it."""
+        try:
+            self._run(replay, job)
+        except OSError as error:  # no process or pipe to be had, or one cut off in the middle of what it told
+            replay.error, replay.state = f"its process can't be run: {error}", "failed"
+
+    def _run(self, replay: Replay, job: Job) -> None:
         """Run the process and take in what it tells, until it has ended."""
         context = get_context("spawn")  # a fork would copy the threads of the pipeline
         results, to_parent = context.Pipe(duplex=False)
-        process = context.Process(target=main, args=(job, to_parent), name="replay", daemon=True)
-        process.start()
-        to_parent.close()
         with results:
+            with to_parent:
+                process = context.Process(target=main, args=(job, to_parent), name="replay", daemon=True)
+                process.start()
             while replay.state == "running":
                 self._listen(replay, results, process)
         process.join()

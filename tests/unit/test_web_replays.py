@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -18,9 +22,11 @@ from connectors.recording import MANIFEST
 from operators.errors import ConfigError, SourceError
 from operators.rules import RuleSet
 from pipeline.config import Settings
+from pipeline.web.recordings import folders
 from pipeline.web.replay_job import Failed, Job
 from pipeline.web.replay_process import main
 from pipeline.web.replay_work import replayed, rules_of
+from pipeline.web.replays import Replays
 from tests import recordings
 from tests.web_bed import asking, site_of, sources_of
 
@@ -82,6 +88,17 @@ def processes() -> list[psutil.Process]:
     return found
 
 
+@contextmanager
+def _nobody() -> Iterator[None]:
+    """Without the rights of root, where the tests have them."""
+    before = os.geteuid()
+    os.seteuid(before or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
 def job(parent: Path, **changes: Any) -> Job:
     return Job(**{"folder": parent / "night", "in_force": RuleSet(rules_of(AFRAID).rules), **changes})
 
@@ -120,6 +137,18 @@ class TestRecordings:
         with sources_of(site) as sources, asking(sources) as client:
             assert client.get("/api/recordings").json() == []
             assert client.post("/api/replays", json={"recording": "night"}).status_code == 404
+
+    def test_a_folder_that_may_not_be_looked_into_hides_no_other(self) -> None:
+        with TemporaryDirectory() as folder:  # everybody may go there, unlike to that of `tmp_path`
+            parent = Path(folder)
+            parent.chmod(0o755)
+            for name in ("night", "lost+found"):
+                (parent / name).mkdir()
+                (parent / name / MANIFEST).write_text("{}")
+            (parent / "lost+found").chmod(0o000)
+            with _nobody():
+                assert list(folders(parent)) == ["night"]
+            (parent / "lost+found").chmod(0o755)
 
     def test_nothing_outside_the_folder_is_reached(self, parent: Path, tmp_path: Path) -> None:
         offered = tmp_path / "offered"
@@ -229,6 +258,19 @@ class TestReplays:
         found[0].kill()
         found = finished(http, replay_id)
         assert (found["state"], found["error"]) == ("failed", "its process ended early (exit code -9)")
+
+    def test_a_process_that_can_t_be_started_is_a_failure(self, parent: Path) -> None:
+        kept, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        replays, wanted = Replays(threading.Event()), job(parent)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most))
+        try:
+            replay = replays.start("night", wanted)
+            assert replay is not None
+            while replay.state == "running":
+                time.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (kept, most))
+        assert (replay.state, "Too many open files" in replay.error) == ("failed", True)
 
     def test_it_can_be_cancelled_and_the_last_five_are_remembered(self, site: Settings) -> None:
         with sources_of(site) as sources, asking(sources) as client:
