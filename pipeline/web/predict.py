@@ -7,9 +7,9 @@ import base64
 import binascii
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import cv2
@@ -99,15 +99,20 @@ class Predictor:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict", initializer=_give_way)
         self._waiting = 0
 
-    async def predict(self, read: Callable[[], bytes]) -> Prediction:
-        """What the picture shows whose bytes `read` returns. Raises DecodeError, ModelError, and HTTPException."""
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """A place in the row, to be had before the picture is taken in; raises HTTPException where there is none."""
         if self._waiting > WAITING:
             raise HTTPException(429, "too many pictures wait: send them one after the other", {"Retry-After": "1"})
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, read)
+            yield
         finally:
             self._waiting -= 1
+
+    async def predict(self, read: Callable[[], bytes]) -> Prediction:
+        """What the picture shows whose bytes `read` returns. Raises DecodeError and ModelError."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, read)
 
     def _predict(self, read: Callable[[], bytes]) -> Prediction:
         image = decoded(read())
@@ -136,7 +141,8 @@ async def predict(request: Request) -> Prediction:
     """
     predictor: Predictor = request.app.state.predictor
     try:
-        return await predictor.predict(await _reader(request))
+        with predictor.turn():
+            return await predictor.predict(await _reader(request))
     except TooLargeError as error:
         raise HTTPException(413, str(error)) from error
     except UnknownTypeError as error:
@@ -217,4 +223,6 @@ def _face(face: FaceTrack) -> Face:
 
 
 def _give_way() -> None:
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)  # of this thread only
+    thread = threading.get_native_id()  # of this thread only
+    nice = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))  # less than the process has may not be had
+    os.setpriority(os.PRIO_PROCESS, thread, nice)

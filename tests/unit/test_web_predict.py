@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import struct
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -221,6 +223,16 @@ class TestRefusals:
             begin.set()
             statuses = sorted(one.result().status_code for one in asked)
         assert statuses == [200] * (WAITING + 1) + [429] * 3
+
+    def test_a_picture_on_its_way_has_its_turn_already(self, tmp_path: Path) -> None:
+        lines = "POST /predict HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 99"
+        head = "\r\n".join((*lines, "", "")).encode()
+        with sources_of(site_of(tmp_path)) as sources, asking(sources) as client, ExitStack() as opened:
+            address = (client.base_url.host, client.base_url.port)
+            for _ in range(WAITING + 1):
+                opened.enter_context(socket.create_connection(address)).sendall(head)
+            while (status := client.post("/predict", json={"picture": ""}).status_code) != 429:
+                assert status == 415
 
     def test_the_thread_gives_way_to_the_analysis(self, analyzer: Analyzer) -> None:
         predictor = Predictor(lambda: analyzer)
