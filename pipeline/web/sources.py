@@ -118,7 +118,7 @@ class Sources:
         return self.evaluation.evaluator.ruleset
 
 
-def _sources(request: Request) -> Sources:
+async def _sources(request: Request) -> Sources:  # else it would wait for a thread
     found = request.app.state.sources
     assert isinstance(found, Sources)  # noqa: S101 -- `create_app` puts it there
     return found

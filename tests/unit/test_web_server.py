@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ import uvicorn
 
 from pipeline.sections import Console
 from pipeline.web import server
+from pipeline.web.app import THREADS
 from pipeline.web.server import listen
 from tests.web_bed import asking, site_of, sources_of
 
@@ -55,6 +58,15 @@ def test_a_console_that_ends_by_itself_says_so_and_keeps_nobody_waiting(caplog):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=5)
     assert "the console has ended" in caplog.text
+
+
+def test_readiness_waits_for_no_other_answer(tmp_path):
+    with sources_of(site_of(tmp_path)) as sources, asking(sources) as client, ThreadPoolExecutor(THREADS) as pool:
+        with sources.reader._lock:  # the store is slow
+            slow = [pool.submit(client.get, "/api/alerts") for _ in range(THREADS)]
+            time.sleep(0.2)
+            assert client.get("/readyz", timeout=10).status_code == 503
+        assert {one.result().status_code for one in slow} == {200}
 
 
 def test_a_token_that_is_no_text_is_refused(tmp_path):
