@@ -72,7 +72,7 @@ CREATE INDEX IF NOT EXISTS episodes_status ON episodes (status, first);
 """`episodes` has one row per alert, for whoever pages through them: where its first and its latest transition are, and
 what people said to it. All else in it can be made anew from `alerts`."""
 _FILL_EPISODES = """
-INSERT INTO episodes (first, alert_id, last, rule, camera_id, severity, status, started, ended)
+INSERT OR IGNORE INTO episodes (first, alert_id, last, rule, camera_id, severity, status, started, ended)
 SELECT known.first, known.alert_id, known.last, newest.body ->> 'rule', newest.body ->> 'camera_id',
   newest.body ->> 'severity', newest.status, oldest.body ->> 'ts',
   iif(newest.status IN ('resolved', 'broken'), newest.body ->> 'ts', NULL)
@@ -171,7 +171,7 @@ class Store:
         try:
             self._prepare()
         except SinkError:
-            self._connection.close()
+            self.close()
             raise
 
     def claim(self) -> None:
@@ -179,15 +179,11 @@ class Store:
 
         Raises SinkError where another process has claimed it. Reading needs no claim.
         """
-        self._claim = self._path.open("rb")  # flock and SQLite's own locks don't see each other
-        try:
-            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._claim.close()
+        if not self._claimed():
             raise SinkError(
                 f"another mien runs on the store {self._path}: stop it, or name another file under store.path",
                 retryable=False,
-            ) from error
+            )
 
     def append(self, alerts: Sequence[Alert], states: Mapping[str, bytes] | None = None) -> int:
         """Record transitions and the rule states they left behind, both or neither; return how many were new.
@@ -344,13 +340,27 @@ class Store:
             if version < _SCHEMA_VERSION:
                 self._migrate(version)
 
+    def _claimed(self) -> bool:
+        """Whether this is the one that runs on the store now."""
+        # Open until the end: a file that is closed takes SQLite's locks along. Those don't see flock, nor flock them.
+        self._claim = self._claim or self._path.open("rb")
+        try:
+            fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
     def _migrate(self, version: int) -> None:
-        """Bring a file of an older mien up to date, wholly or not at all."""
+        """Bring a file of an older mien up to date, wholly or not at all; none that still writes to it as it was."""
+        if not self._claimed():
+            raise SinkError(f"an older mien runs on the store {self._path}: stop it first", retryable=False)
+        assert self._claim is not None  # noqa: S101 -- it is ours
         with self._transaction() as connection:
             for statement in _SCHEMA.split(";"):
                 connection.execute(statement)
             connection.execute(_FILL_EPISODES)
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        fcntl.flock(self._claim, fcntl.LOCK_UN)
         _log.info("store is brought up to date path=%s schema=%d->%d", self._path, version, _SCHEMA_VERSION)
 
     def _create(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -318,6 +319,17 @@ def test_an_old_store_is_brought_up_to_date_in_place(old, tmp_path):
     again = Store(StoreSettings(path=old))
     assert again.append(kept) == 0
     again.close()
+
+
+def test_a_store_on_which_an_older_mien_runs_stays_as_it_is(old):
+    with old.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "an older mien runs" in str(open_and_fail(old))
+    store = Store(StoreSettings(path=old))
+    other = Store(StoreSettings(path=old))
+    other.claim()
+    other.close()
+    store.close()
 
 
 def test_a_store_that_cannot_be_brought_up_to_date_stays_as_it_was(old):
