@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from operators.errors import SinkError
 from pipeline.web.answers import Problem, ProblemAnswer
@@ -31,6 +32,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(SinkError, _no_store)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(500, _broken)
 
 
@@ -52,6 +54,10 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _no_store(_: Request, error: Exception) -> Response:
     return problem(503, str(error))
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return problem(400, "the request has ended before all of it had come")  # which is no fault of mien to be logged
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -69,6 +69,17 @@ def test_readiness_waits_for_no_other_answer(tmp_path):
         assert {one.result().status_code for one in slow} == {200}
 
 
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=b"])
+def test_who_goes_in_the_middle_of_a_request_is_no_fault(tmp_path, caplog, kind):
+    lines = "POST /predict HTTP/1.1", "Host: localhost", f"Content-Type: {kind}", "Content-Length: 99"
+    with sources_of(site_of(tmp_path)) as sources, asking(sources) as client:
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address) as connection:
+            connection.sendall("\r\n".join((*lines, "", "")).encode())
+        assert client.get("/healthz").status_code == 200
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_a_token_that_is_no_text_is_refused(tmp_path):
     with sources_of(site_of(tmp_path, console={"port": 0, "token": "t" * 16})) as sources, asking(sources) as client:
         body, headers = rb'{"token": "\ud800"}', {"Content-Type": "application/json"}
