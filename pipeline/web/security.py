@@ -140,7 +140,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, console: Console, sessions: Sessions) -> None:
         self._app, self._sessions = app, sessions
-        self._names = {"localhost", console.host.lower(), *(name.lower() for name in console.names)}
+        self._names = {"localhost", *map(_plain, (console.host, *console.names))}
         self._everywhere = console.everywhere
         if self._everywhere:
             self._names |= {socket.gethostname().lower(), socket.getfqdn().lower()}
@@ -172,7 +172,7 @@ class Guard:
     def _is_me(self, host: str) -> bool:
         """Whether a request was sent to a name of ours; a page of another site that resolves here has its own name."""
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            name = _plain(urlsplit(f"//{host}").hostname or "")
         except ValueError:
             return False
         if name.removesuffix(".") in self._names:
@@ -182,6 +182,14 @@ class Guard:
         except ValueError:
             return False
         return address.is_loopback or self._everywhere
+
+
+def _plain(host: str) -> str:
+    """A host as browsers write it: IPv6 addresses can be written in many ways."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return host.lower()
 
 
 def _int(text: str | None) -> int:

@@ -181,7 +181,8 @@ class _Connection(H11Protocol):
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.create_server((host, port), family=family, backlog=128)
+    every = host == "::" and socket.has_dualstack_ipv6()  # else it would be every interface by IPv6 only
+    listening = socket.create_server((host, port), family=family, backlog=128, dualstack_ipv6=every)
     # asyncio sets this for sockets that it made; else the body of an answer waits 40 ms for the browser to confirm its
     # headers
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
+from pydantic import SecretStr
 
 from pipeline.sections import Console
 from pipeline.web import server
 from pipeline.web.app import THREADS
+from pipeline.web.security import Guard, Sessions
 from pipeline.web.server import listen
 from tests.web_bed import asking, site_of, sources_of
 
@@ -78,6 +81,20 @@ def test_who_goes_in_the_middle_of_a_request_is_no_fault(tmp_path, caplog, kind)
             connection.sendall("\r\n".join((*lines, "", "")).encode())
         assert client.get("/healthz").status_code == 200
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_every_interface_is_that_of_either_internet_protocol():
+    with listen(Console(host="::", port=0, token=SecretStr("t" * 16))) as listening:
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, listening.getsockname()[1]), timeout=5).close()
+
+
+@pytest.mark.parametrize(("asked", "known"), [("[fd00::1]:8420", True), ("[FD00:0::1]", True), ("[fd00::2]", False)])
+def test_an_address_is_known_however_it_is_written(asked, known):
+    console = Console(host="fd00:0:0:0::1", token=SecretStr("t" * 16))
+    guard = Guard(FastAPI(), console=console, sessions=Sessions(console.token))
+    assert guard._is_me(asked) is known
 
 
 def test_a_token_that_is_no_text_is_refused(tmp_path):
