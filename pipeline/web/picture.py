@@ -43,6 +43,8 @@ EVERY_S = 0.5
 """So often a new picture of a camera is made at most, however many look."""
 FORGOTTEN_S = 10.0
 """A picture that was made so long ago is not kept."""
+KEPT = 64
+"""Pictures that are kept at most: of some widths of each camera, not of every width that somebody may ask for."""
 QUALITY = 80
 INK, PAPER = (255, 255, 255), (24, 24, 24)
 
@@ -94,8 +96,9 @@ class Pictures:
             if made is None:
                 now = time.monotonic()
                 made = Made(_tag(seen, mode, width), seen.frame.ts, render(seen, mode, width=width), now)
-                fresh = {key: one for key, one in self._made.items() if now - one.at < FORGOTTEN_S}
-                self._made = {**fresh, (seen.frame.camera_id, width): made}
+                place = (seen.frame.camera_id, width)
+                others = {key: one for key, one in self._made.items() if key != place and now - one.at < FORGOTTEN_S}
+                self._made = {**dict(list(others.items())[1 - KEPT :]), place: made}
             return made
 
 

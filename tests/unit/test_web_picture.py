@@ -13,7 +13,7 @@ from connectors.scene import render as render_scene
 from models.registry import load
 from operators.records import Clock, FaceTrack, Frame, Image, Observation
 from pipeline.config import Settings
-from pipeline.web.picture import CELLS, Pictures, render
+from pipeline.web.picture import CELLS, KEPT, Pictures, render
 from pipeline.web.sources import FRESH_S, Memory, Newest, Seen
 
 NEAR_S = 12.0
@@ -133,6 +133,12 @@ def test_one_picture_is_made_for_all_who_look(scene: Image, monkeypatch: pytest.
     clock[0] = 0.6
     newer = pictures.make(second, "outlines", width=320)
     assert (newer.tag, newer.ts) == ('"1-8-outlines-320"', 100.2)
+
+
+def test_pictures_of_all_widths_are_not_all_kept(scene: Image) -> None:
+    pictures, what = Pictures(), seen(scene)
+    made = [pictures.make(what, "outlines", width=width) for width in range(160, 160 + KEPT + 40)]
+    assert list(pictures._made.values()) == made[-KEPT:]
 
 
 def test_a_picture_of_the_past_is_not_shown(scene: Image, monkeypatch: pytest.MonkeyPatch) -> None:
