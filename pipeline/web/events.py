@@ -6,6 +6,7 @@ Every event's `id` is a place in the journal: a browser that connects anew says 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +24,8 @@ from pipeline.web.cameras import Camera, PipelineStatus, camera_list, status_now
 from pipeline.web.sources import From, Sources
 
 __all__ = ["Now", "router"]
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/api", tags=["now"])
 
@@ -90,6 +93,7 @@ class Streams:
     def __init__(self, sources: Sources) -> None:
         self.open = 0
         self._sources = sources
+        self._unread = False
         self._told: tuple[object, float, str] = (None, -math.inf, "")
 
     async def stream(self, place: int) -> AsyncIterator[str]:
@@ -125,8 +129,12 @@ class Streams:
         """The next transitions behind a place as events, and the place behind them."""
         try:
             found = self._sources.reader.after(place, PAGE)
-        except SinkError:  # the status says it; when the store is back, all that was missed comes
+        except SinkError as error:  # when the store is back, all that was missed comes
+            if not self._unread:
+                log.warning("the console can't read the alerts error=%s", error)
+            self._unread = True
             return place, ""
+        self._unread = False
         said = "".join(
             f"id: {position}\nevent: alert\ndata: {Transition.of(alert).model_dump_json()}\n\n"
             for position, alert in found

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from pipeline.sections import Console
 from pipeline.web import server
 from pipeline.web.app import THREADS
+from pipeline.web.events import TICK_S
 from pipeline.web.security import Guard, Sessions
 from pipeline.web.server import listen
 from tests.web_bed import asking, site_of, sources_of
@@ -95,6 +96,20 @@ def test_an_address_is_known_however_it_is_written(asked, known):
     console = Console(host="fd00:0:0:0::1", token=SecretStr("t" * 16))
     guard = Guard(FastAPI(), console=console, sessions=Sessions(console.token))
     assert guard._is_me(asked) is known
+
+
+def test_a_store_that_cannot_be_read_while_a_page_is_open_is_logged_once(tmp_path, caplog):
+    with sources_of(site_of(tmp_path)) as sources, asking(sources) as client:
+        with client.stream("GET", "/api/events") as answer:
+            lines = answer.iter_lines()
+            while not next(lines).startswith("event: status"):
+                pass
+            sources.reader.close()
+            while not (said := [one.message for one in caplog.records if one.levelname == "WARNING"]):
+                time.sleep(0.01)
+            time.sleep(3 * TICK_S)
+        assert said == [one.message for one in caplog.records if one.levelname == "WARNING"]
+    assert "can't read the alerts" in said[0]
 
 
 def test_a_token_that_is_no_text_is_refused(tmp_path):
