@@ -38,7 +38,7 @@ CONNECTIONS = 200
 """Requests of more at the same time are refused."""
 MOST_CONNECTIONS = 250
 """More are not even kept open: each is a file, of which cameras and alerts need some, too."""
-ARRIVES_S = 30.0
+ARRIVES_S = 60.0
 """Longest time in which a request must have come as a whole."""
 
 
