@@ -5,7 +5,9 @@ Tests that share a server keep apart by `prefix`; never stop a shared one.
 
 from __future__ import annotations
 
+import gc
 import uuid
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sockets_of_clients() -> Iterator[None]:
+    """kafka-python leaves sockets open when a broker goes away: they go here, and not in the midst of another test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

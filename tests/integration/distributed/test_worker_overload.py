@@ -26,7 +26,7 @@ from tests.worker_bed import ROOT, Bed, Worker, expected, found, until
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 CAMERAS = ("lobby", "quay")
-FPS, SECONDS = 40, 5
+FPS, SECONDS = 200, 3
 BROKEN_EVERY = 50
 CONFIG = """
 version: 1
