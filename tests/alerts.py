@@ -70,7 +70,10 @@ def made_up(
         )
         yield pending
         if number % 7 == 6:
-            yield replace(pending, seq=1, status=Status.BROKEN, reason="dip", ts=began + 2, ends_at=began + 2)
+            held = 1.2 + number % 5 * 0.4
+            short = {**FEAR.evidence, "duration_s": held, "for_s": 3.0, "samples": round(10 * held)}
+            end = began + held
+            yield replace(pending, seq=1, status=Status.BROKEN, reason="dip", ts=end, ends_at=end, evidence=short)
             continue
         firing = replace(pending, seq=1, status=Status.FIRING, reason="for", ts=began + 3, fired_at=began + 3)
         yield firing
