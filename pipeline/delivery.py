@@ -19,6 +19,7 @@ from connectors.sink import RetryAfterError, Sink
 from connectors.store import Store
 from operators.errors import SinkError
 from operators.records import Alert
+from pipeline.boundary import attempt, told
 from pipeline.status import SinkStatus
 
 __all__ = ["Delivery"]
@@ -215,15 +216,14 @@ class Worker:
 
     def _attempt(self, alerts: Sequence[Alert]) -> str:
         """Deliver; return why the sink will never take these, or nothing. Raises SinkError when it may yet."""
-        try:
-            self._sink.deliver(alerts)
-        except SinkError as error:
-            if error.retryable:
-                raise
-            return str(error)
-        except Exception as error:  # noqa: BLE001 -- the dead-letter boundary: a broken sink must not end its thread
-            _log.exception("sink broke sink=%s", self.name)
-            return f"{type(error).__name__}: {error}"
+        failed = attempt(self._sink.deliver, alerts)
+        if isinstance(failed, SinkError) and failed.retryable:
+            raise failed
+        if isinstance(failed, SinkError):
+            return str(failed)
+        if isinstance(failed, Exception):
+            _log.error("sink broke sink=%s", self.name, exc_info=failed)
+            return told(failed)
         return ""
 
     def _save(self) -> None:

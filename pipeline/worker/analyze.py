@@ -26,6 +26,7 @@ from operators.analyze import CameraState
 from operators.errors import DecodeError
 from operators.records import Clock, Frame, Gap, GapReason, Observation
 from operators.rules import RuleEvaluator
+from pipeline.boundary import attempt, told
 from pipeline.build import build_analyzer
 from pipeline.config import Settings
 from pipeline.recorder import Recorder
@@ -34,7 +35,7 @@ from pipeline.topics import kafka_of
 from pipeline.worker.app import Event, make_topic
 from pipeline.worker.freshness import Freshness, Waiting
 from pipeline.worker.intake import Batch
-from pipeline.worker.letters import DeadLetters, attempt, told
+from pipeline.worker.letters import DeadLetters
 from pipeline.worker.progress import Partition, Progress
 from pipeline.worker.silence import Silence
 

@@ -20,13 +20,14 @@ from connectors.kafka_topics import ALERTS, RULE_STATE, partition_of
 from operators.errors import DecodeError
 from operators.records import Alert
 from operators.rules import RuleEvaluator
+from pipeline.boundary import attempt, told
 from pipeline.config import Settings
 from pipeline.recorder import Recorder
 from pipeline.status import Status
 from pipeline.topics import kafka_of
 from pipeline.worker.app import Event, make_topic
 from pipeline.worker.intake import Batch
-from pipeline.worker.letters import DeadLetters, attempt, told
+from pipeline.worker.letters import DeadLetters
 from pipeline.worker.progress import Progress
 from pipeline.worker.rulebook import Place, Rulebook
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from faust.types import AppT
 
@@ -15,32 +13,12 @@ from connectors.wire import encode
 from pipeline.worker.app import Event, make_topic
 from pipeline.worker.progress import Progress
 
-__all__ = ["DeadLetters", "attempt", "letter", "told"]
+__all__ = ["DeadLetters", "letter"]
 
 log = logging.getLogger(__name__)
 
 REASON_LIMIT = 300
 """Longest reason in characters."""
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def attempt(work: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Exception:
-    """What `work` returns for these arguments, or what it raises: the dead-letter boundary.
-
-    Whatever is wrong with one record must not stop the others. This is the only place in the workers that catches
-    everything; who calls it buries the record, or lets the process end.
-    """
-    try:
-        return work(*args, **options)
-    except Exception as error:  # noqa: BLE001 -- the dead-letter boundary
-        return error
-
-
-def told(error: Exception) -> str:
-    """The reason that a dead letter names."""
-    return f"{type(error).__name__}: {error}"
 
 
 def letter(event: Event, *, role: str, reason: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from operators.errors import DecodeError
-from pipeline.worker.letters import attempt, told
+from pipeline.boundary import attempt, told
 
 
 def refuse(number: int, *, why: str) -> int:
