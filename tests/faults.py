@@ -229,15 +229,22 @@ def readers_die(bed: Bed) -> Iterator[None]:
 
 
 @contextmanager
-def too_busy(bed: Bed) -> Iterator[None]:
-    """The machine gives the main process little time: it stands still for nine tenths of it."""
+def held_up(pid: int) -> Iterator[None]:
+    """A process stands still for nine tenths of the time."""
 
     def stand_still() -> None:
-        os.kill(bed.main.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
         time.sleep(0.9)
-        os.kill(bed.main.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
     with again_and_again(stand_still, every_s=0.1):
+        yield
+
+
+@contextmanager
+def too_busy(bed: Bed) -> Iterator[None]:
+    """The machine gives the main process little time: it stands still for nine tenths of it."""
+    with held_up(bed.main.pid):
         yield
 
 

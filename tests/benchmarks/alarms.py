@@ -31,7 +31,7 @@ import psutil
 
 from connectors.kafka_records import Record
 from operators.records import Clock, FaceTrack, Observation
-from tests.faults import FAULTS, Bed, again_and_again, other_process
+from tests.faults import FAULTS, Bed, again_and_again, held_up, other_process
 from tests.prometheus import Prometheus, prometheus
 from tests.recordings import night
 from tests.servers.kafka import Kafka
@@ -91,13 +91,7 @@ def starved(workers: Workers) -> Iterator[None]:
     """A worker gets little time, and there is much to do."""
     worker = workers.bed.workers[-1]
     workers.bed.send(list(night(minutes=FLOOD_MINUTES).records()))
-
-    def stand_still() -> None:
-        os.kill(worker.process.pid, signal.SIGSTOP)
-        time.sleep(0.9)
-        os.kill(worker.process.pid, signal.SIGCONT)
-
-    with again_and_again(stand_still, every_s=0.1):
+    with held_up(worker.process.pid):
         yield
 
 
