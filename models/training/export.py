@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 
 from models.training.archs import Network
-from models.training.train import load_run
+from models.training.expression import load_run
 from operators.errors import ModelError
 
 __all__ = ["export", "worst_difference"]

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.special import softmax
 
 from models.registry import find, load
+from models.training.expression import answers, load_run
 from models.training.faces import Grey
 from models.training.report import Reader
-from models.training.train import answers, load_run
 from operators.errors import ConfigError
 from operators.records import Floats
 
@@ -24,7 +24,11 @@ def of_model(name: str, **options: object) -> tuple[Reader, Sequence[str]]:
     if find(name).task != "expression":
         raise ConfigError(f"expected a model that reads expressions, got {name!r}, a {find(name).task}")
     classifier = load(name, **options)
-    return lambda faces: classifier([np.repeat(face[..., None], 3, axis=2) for face in faces]), classifier.labels
+
+    def read(faces: Sequence[Grey]) -> Floats:
+        return np.stack([one.probs for one in classifier([np.repeat(face[..., None], 3, axis=2) for face in faces])])
+
+    return read, classifier.labels
 
 
 def of_run(run: Path, head: str, *, temperature: float = 1.0, flip: bool = False) -> tuple[Reader, Sequence[str]]:

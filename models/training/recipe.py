@@ -1,10 +1,13 @@
-"""Recipes: everything that decides a training run, read from a YAML file."""
+"""Recipes: everything that decides a training run, read from a YAML file.
+
+`Plan` is what every training needs; each task adds what is its own. `Recipe` is that of a classifier.
+"""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from ruamel.yaml import YAML
@@ -12,7 +15,20 @@ from ruamel.yaml.error import YAMLError
 
 from operators.errors import ConfigError
 
-__all__ = ["Augment", "Degrade", "Head", "Model", "Optimizer", "Recipe", "Schedule", "read_recipe", "write_recipe"]
+__all__ = [
+    "Augment",
+    "Degrade",
+    "Head",
+    "Model",
+    "Optimizer",
+    "Plan",
+    "Recipe",
+    "Schedule",
+    "Section",
+    "read_recipe",
+    "read_task",
+    "write_recipe",
+]
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -121,40 +137,74 @@ class Schedule(Section):
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / self.epochs)))
 
 
-class Recipe(Section):
-    """A training run; with the data and the seed it gives the same network again, up to the order of sums."""
+class Plan(Section, kw_only=True):
+    """What every training needs; with the data and the seed it gives the same network, up to the order of sums."""
 
+    task: str
+    """What the network is for."""
     name: str
     """Of the network: `arch_variant.tag`."""
-    heads: dict[str, Head]
-    """By name, the one that matters most first."""
     seed: int = 1
-    side: Annotated[int, msgspec.Meta(ge=16, le=256)] = 48
-    """Pixels of the grey picture that the network reads."""
     batch_size: Count = 128
-    balance: Share = 0.0
-    """Classes of the first head are drawn by their frequency to the power of -balance: 0.5 square root, 1 uniform."""
     averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.999
     """Decay of the moving average of the weights, which is the result."""
-    model: Model = Model()
-    augment: Augment = Augment()
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+
+    def network(self) -> object:
+        """What decides the shape of the network: a run goes on only where this is as it was."""
+        raise NotImplementedError
+
+
+class Recipe(Plan, kw_only=True):
+    """The training of a network that reads expressions."""
+
+    task: Literal["expression"] = "expression"
+    heads: dict[str, Head]
+    """By name, the one that matters most first."""
+    side: Annotated[int, msgspec.Meta(ge=16, le=256)] = 48
+    """Pixels of the grey picture that the network reads."""
+    balance: Share = 0.0
+    """Classes of the first head are drawn by their frequency to the power of -balance: 0.5 square root, 1 uniform."""
+    model: Model = Model()
+    augment: Augment = Augment()
     teach: Share = 0.0
     """Weight of the teachers' answers (`--teacher RUN`) against the labels."""
 
+    def network(self) -> object:
+        """Architecture and heads."""
+        return self.model, self.side, list(self.heads)
 
-def read_recipe(path: Path) -> Recipe:
-    """Read a recipe; raises ConfigError that says what is wrong, and where."""
+
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
+def read_task(path: Path) -> str:
+    """The task that a recipe is for; raises ConfigError."""
+    return str(_read(path).get("task", "expression"))
+
+
+def read_recipe(path: Path, kind: type[AnyPlan]) -> AnyPlan:
+    """Read a recipe of one task; raises ConfigError that says what is wrong, and where."""
     try:
-        return msgspec.convert(YAML(typ="safe").load(path), Recipe)
-    except OSError as error:
-        raise ConfigError(f"the recipe {path} can't be read: {error.strerror}") from error
-    except (YAMLError, msgspec.ValidationError) as error:
+        return msgspec.convert(_read(path), kind)
+    except msgspec.ValidationError as error:
         raise ConfigError(f"the recipe {path} is wrong: {error}") from error
 
 
-def write_recipe(recipe: Recipe, path: Path) -> None:
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = YAML(typ="safe").load(path)
+    except OSError as error:
+        raise ConfigError(f"the recipe {path} can't be read: {error.strerror}") from error
+    except YAMLError as error:
+        raise ConfigError(f"the recipe {path} is wrong: {error}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"the recipe {path} is wrong: expected keys and values, such as name: and heads:")
+    return document
+
+
+def write_recipe(recipe: Plan, path: Path) -> None:
     """Write it with all its defaults."""
     document: dict[str, Any] = msgspec.to_builtins(recipe)
     with path.open("w") as file:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ import typer
 from operators.errors import ConfigError
 
 if TYPE_CHECKING:
+    from models.training.fit import Epoch
+    from models.training.recipe import Plan
     from models.training.report import Reader, Report
 
 __all__ = ["evaluate", "export", "train"]
@@ -44,35 +47,55 @@ def train(
     Example:  mien train mine.yaml --data my-pictures --init runs/first --out runs/mine
     """
     with _torch_there():
-        from models.training.faces import load_data
-        from models.training.recipe import read_recipe
-        from models.training.train import train as run
+        from models.training.tasks import read_any
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    plan = read_recipe(recipe)
-    faces = load_data(data, side=plan.side)
-    typer.echo(f"{plan.name}: {len(faces.training)} faces to learn from, {len(faces.test)} to test on")
+    plan = read_any(recipe)
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
-        task = bar.add_task("", total=None, epoch="")
-        epochs = run(
-            plan,
-            faces,
-            out,
-            init=init,
-            teachers=teacher or (),
-            device=device,
-            progress=lambda done, of: bar.update(task, completed=done, total=of),
-        )
-        for epoch in epochs:
-            read = "  ".join(f"{head} {share:.1%}" for head, share in epoch.accuracy.items())
+        shown = bar.add_task("", total=None, epoch="")
+        given = _Given(data, out, init, tuple(teacher or ()), device)
+        for epoch in _epochs(plan, given, lambda done, of: bar.update(shown, completed=done, total=of)):
+            scores = "  ".join(f"{name} {_score(value)}" for name, value in epoch.scores.items())
             bar.console.print(
-                f"epoch {epoch.epoch}/{epoch.of}  loss {epoch.loss:.3f}  {read}  {epoch.seconds:.0f} s", highlight=False
+                f"epoch {epoch.epoch}/{epoch.of}  loss {epoch.loss:.3f}  {scores}  {epoch.seconds:.0f} s",
+                highlight=False,
             )
-            bar.update(task, epoch=f"{epoch.epoch + 1}/{epoch.of}")
+            bar.update(shown, epoch=f"{epoch.epoch + 1}/{epoch.of}")
     typer.echo(
         f"{out}: `mien evaluate {out} --data {data}` says how good it is, `mien export {out} FILE.onnx` ships it"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What `mien train` was told besides the recipe."""
+
+    data: Path
+    out: Path
+    init: Path | None
+    teachers: Sequence[Path]
+    device: str
+
+
+def _epochs(plan: Plan, given: _Given, progress: Callable[[int, int], None]) -> Iterator[Epoch]:
+    """Begin or go on with the training that the task of a recipe asks for."""
+    from models.training.recipe import Recipe
+
+    if not isinstance(plan, Recipe):
+        raise ConfigError(f"no training is known for the task {plan.task}")
+    with _torch_there():
+        from models.training.expression import train as train_expression
+        from models.training.faces import load_data
+    faces = load_data(given.data, side=plan.side)
+    typer.echo(f"{plan.name}: {len(faces.training)} faces to learn from, {len(faces.test)} to test on")
+    options = {"init": given.init, "teachers": given.teachers, "device": given.device}
+    epochs: Iterator[Epoch] = train_expression(plan, faces, given.out, progress=progress, **options)
+    return epochs
+
+
+def _score(value: float) -> str:
+    return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.3g}"
 
 
 def evaluate(

@@ -13,10 +13,10 @@ import torch
 
 from models.training.archs import build
 from models.training.export import export, worst_difference
+from models.training.expression import answers, load_run, train
 from models.training.faces import Data, Faces
 from models.training.losses import head_loss
 from models.training.recipe import Augment, Degrade, Head, Model, Optimizer, Recipe, Schedule
-from models.training.train import answers, load_run, train
 from operators.errors import ConfigError
 
 torch.set_num_threads(1)  # pictures are tiny: threads that wait for each other take minutes on a busy machine
@@ -54,7 +54,7 @@ def data() -> Data:
 def test_a_training_learns_and_its_export_says_the_same(data, tmp_path):
     epochs = list(train(RECIPE, data, tmp_path / "run"))
     assert [epoch.epoch for epoch in epochs] == list(range(1, 9))
-    assert epochs[-1].accuracy["label"] == 1.0
+    assert epochs[-1].scores["label"] == 1.0
     export(tmp_path / "run", tmp_path / "net.onnx")
     assert worst_difference(load_run(tmp_path / "run").model, tmp_path / "net.onnx", 16) < 1e-4
     assert len((tmp_path / "run/log.csv").read_text().splitlines()) == 9
@@ -80,7 +80,7 @@ def test_own_classes_begin_from_a_trained_trunk(data, tmp_path):
     list(train(RECIPE, data, tmp_path / "first"))
     other = Data(data.training, data.test, {"label": ("a", "b")}, data.sha256)
     *_, epoch = train(replace_(RECIPE, schedule=Schedule(epochs=2)), other, tmp_path / "mine", init=tmp_path / "first")
-    assert epoch.accuracy["label"] == 1.0
+    assert epoch.scores["label"] == 1.0
     wider = replace_(RECIPE, model=Model(stem=16, widths=(16,), blocks=(1,)))
     with pytest.raises(ConfigError, match="another architecture"):
         list(train(wider, data, tmp_path / "wide", init=tmp_path / "first"))
@@ -91,7 +91,7 @@ def test_a_teacher_answers_for_pictures_without_a_label(data, tmp_path):
     nobody = Faces(data.training.images, {"label": np.zeros_like(data.training.targets["label"])}, data.training.clear)
     taught = replace(data, training=nobody)
     *_, last = train(replace_(RECIPE, teach=0.5), taught, tmp_path / "student", teachers=[tmp_path / "teacher"])
-    assert last.accuracy["label"] == 1.0
+    assert last.scores["label"] == 1.0
 
 
 @pytest.mark.parametrize("arch", ["seresnet", "cbamresnet", "resnet", "mobilenet_v3", "efficientnet_b0", "resnet50"])

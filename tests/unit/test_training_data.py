@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from models.training.augment import augment, degrade, h264, jpeg
 from models.training.faces import FERPLUS, load_data
-from models.training.recipe import Augment, Degrade, Schedule, read_recipe, write_recipe
+from models.training.recipe import Augment, Degrade, Recipe, Schedule, read_recipe, write_recipe
 from models.training.report import by_size, evaluate, fit_temperature, labelled
+from models.training.tasks import read_any
 from operators.errors import ConfigError
 
 RECIPES = sorted(Path("models/training/recipes").glob("*.yaml"))
@@ -34,9 +35,9 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_read_and_survives_being_written(path, tmp_path):
-    recipe = read_recipe(path)
+    recipe = read_any(path)
     write_recipe(recipe, tmp_path / "again.yaml")
-    assert read_recipe(tmp_path / "again.yaml") == recipe
+    assert read_any(tmp_path / "again.yaml") == recipe
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,13 @@ def test_a_shipped_recipe_is_read_and_survives_being_written(path, tmp_path):
 def test_a_wrong_recipe_is_told_where(text, complaint, tmp_path):
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(ConfigError, match=complaint):
-        read_recipe(tmp_path / "recipe.yaml")
+        read_recipe(tmp_path / "recipe.yaml", Recipe)
+
+
+def test_an_unknown_task_is_told_what_there_is(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("task: poetry\nname: a\n")
+    with pytest.raises(ConfigError, match=r"one of expression.*got 'poetry'"):
+        read_any(tmp_path / "recipe.yaml")
 
 
 def test_the_rate_rises_then_falls_to_nothing():

@@ -1,0 +1,214 @@
+"""Train a network that reads expressions, and let it answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+
+from models.training.archs import Network, build
+from models.training.augment import augment
+from models.training.faces import Data, Faces
+from models.training.fit import Epoch, Progress, fit, load_checkpoint
+from models.training.losses import head_loss
+from models.training.recipe import Recipe, read_recipe
+from operators.errors import ConfigError
+
+__all__ = ["Result", "answers", "as_input", "load_run", "train"]
+
+Batch = tuple[Tensor, dict[str, Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A trained network, the recipe it was made by, and the classes of its heads in the order of its outputs."""
+
+    model: Network
+    recipe: Recipe
+    classes: Mapping[str, Sequence[str]]
+
+
+def train(
+    recipe: Recipe,
+    data: Data,
+    out: Path,
+    *,
+    init: Path | None = None,
+    teachers: Sequence[Path] = (),
+    device: str = "cpu",
+    progress: Progress = lambda _done, _of: None,
+) -> Iterator[Epoch]:
+    """Run or resume a training, epoch by epoch; the scores are the share of right answers of each head.
+
+    `init` is the run to begin from, where this one is new; `teachers` are runs whose mean answer is learnt too. Raises
+    ConfigError where the recipe asks for what the data don't have, or the folder holds another run.
+    """
+    _check(recipe, data)
+    torch.manual_seed(recipe.seed)
+    classes = {head: data.classes[head] for head in recipe.heads}
+    model = build(recipe.model, classes).to(device, memory_format=torch.channels_last)
+    taught = _taught(data.training, recipe, classes, teachers, device)
+    begin = None if init is None else _fitting(init, model, device)
+    yield from fit(_Reading(recipe, model, taught, data, device), recipe, out, begin=begin, progress=progress)
+
+
+def load_run(run: Path) -> Result:
+    """The result of a run, ready to answer; raises ConfigError where there is none."""
+    weights, about = load_checkpoint(run)
+    recipe = read_recipe(run / "recipe.yaml", Recipe)
+    model = build(recipe.model, about["classes"])
+    model.load_state_dict(weights)
+    return Result(model.eval(), recipe, about["classes"])
+
+
+@torch.no_grad()
+def answers(
+    model: nn.Module, images: NDArray[np.uint8], *, device: str = "cpu", flip: bool = False
+) -> dict[str, NDArray[np.float32]]:
+    """Logits of each head `(n, k)` for pictures `(n, side, side)`; with `flip`, the mean over both mirror images."""
+    model.eval()
+    parts: list[list[NDArray[np.float32]]] = []
+    for i in range(0, len(images), 256):
+        batch = as_input(images[i : i + 256]).to(device)
+        outputs = model(batch)
+        if flip:
+            outputs = [(a + b) / 2 for a, b in zip(outputs, model(batch.flip(-1)), strict=True)]
+        parts.append([output.float().cpu().numpy() for output in outputs])
+    return {head: np.concatenate(rows) for head, rows in zip(model.heads, zip(*parts, strict=True), strict=True)}
+
+
+def as_input(image: NDArray[np.uint8]) -> Tensor:
+    """Grey uint8 `(..., side, side)` to float `(..., 1, side, side)` in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).float().div(255).unsqueeze(-3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """The task: faces in, the labels of every head out."""
+
+    recipe: Recipe
+    model: Network
+    faces: Faces
+    data: Data
+    device: str
+
+    def batches(self, epoch: int) -> DataLoader[Batch]:
+        generator = torch.Generator().manual_seed(self.recipe.seed + epoch)
+        weights = _sampling_weights(self.faces.targets[next(iter(self.recipe.heads))], self.recipe.balance)
+        return DataLoader(
+            _Augmented(self.faces, self.recipe),
+            self.recipe.batch_size,
+            sampler=WeightedRandomSampler(weights.tolist(), len(self.faces), generator=generator),
+            num_workers=max(1, (os.cpu_count() or 1) // 2),
+            drop_last=True,
+            generator=generator,
+            prefetch_factor=8,
+        )
+
+    def loss(self, model: Any, batch: Batch) -> Tensor:  # noqa: ANN401 -- the network, compiled
+        images, targets = batch[0].to(self.device, memory_format=torch.channels_last), batch[1]
+        targets = {head: rows.to(self.device) for head, rows in targets.items()}
+        if self.recipe.augment.mixup:
+            images, targets = _mixed(images, targets, self.recipe.augment.mixup)
+        losses = [
+            head.weight * head_loss(logits, targets[name], head, self._counts(name))
+            for (name, head), logits in zip(self.recipe.heads.items(), model(images), strict=True)
+        ]
+        return torch.stack(losses).sum()
+
+    def scores(self, model: nn.Module) -> dict[str, float]:
+        found = answers(model, self.data.test.images, device=self.device)
+        return {head: _accuracy(found[head], self.data.test.targets[head]) for head in self.recipe.heads}
+
+    def about(self) -> dict[str, Any]:
+        return {"classes": {head: list(self.data.classes[head]) for head in self.recipe.heads}}
+
+    def _counts(self, head: str) -> Tensor:
+        return torch.from_numpy(self.data.training.targets[head].sum(0)).to(self.device)
+
+
+class _Augmented(Dataset[Batch]):
+    """Training faces, varied anew at each draw."""
+
+    def __init__(self, faces: Faces, recipe: Recipe) -> None:
+        self.images, self.targets = faces.images, {head: faces.targets[head] for head in recipe.heads}
+        self.how = recipe.augment
+        self.rng: np.random.Generator | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        if self.rng is None:  # in the worker: the loader seeds each worker of each epoch differently
+            self.rng = np.random.default_rng(torch.initial_seed())
+        image = augment(self.images[index], self.rng, self.how)
+        return as_input(image), {head: torch.from_numpy(rows[index]) for head, rows in self.targets.items()}
+
+
+def _check(recipe: Recipe, data: Data) -> None:
+    unknown = [head for head in recipe.heads if head not in data.classes]
+    if unknown or not recipe.heads:
+        raise ConfigError(f"the data have no labels for {unknown}: expected heads among {list(data.classes)}")
+    if len(data.training) < recipe.batch_size or not len(data.test):
+        raise ConfigError(
+            f"expected a test split and {recipe.batch_size} training faces or more (batch_size), "
+            f"got {len(data.training)} and {len(data.test)}"
+        )
+
+
+def _fitting(run: Path, model: Network, device: str) -> dict[str, Tensor]:
+    """The weights of another run, but for heads with other classes."""
+    weights, _ = load_checkpoint(run, device)
+    own = model.state_dict()
+    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
+    if not {key for key in own if key.startswith("trunk.")} <= fitting.keys():
+        raise ConfigError(f"{run} holds another architecture: expected the model of the recipe")
+    return fitting
+
+
+def _taught(
+    faces: Faces, recipe: Recipe, classes: Mapping[str, Sequence[str]], teachers: Sequence[Path], device: str
+) -> Faces:
+    """The faces with labels that are partly the mean answer of the teachers (Hinton et al., arXiv 1503.02531)."""
+    if not teachers:
+        return faces
+    targets = dict(faces.targets)
+    sums: dict[str, NDArray[np.float32]] = {}
+    for teacher in teachers:
+        model = load_run(teacher).model.to(device)
+        for head, logits in answers(model, faces.images, device=device, flip=True).items():
+            if head in classes:
+                sums[head] = sums.get(head, 0) + torch.softmax(torch.from_numpy(logits), 1).numpy() / len(teachers)
+    for head, taught in sums.items():
+        labelled = targets[head].sum(1, keepdims=True) > 0
+        own = np.where(labelled, targets[head], taught)
+        targets[head] = ((1 - recipe.teach) * own + recipe.teach * taught).astype(np.float32)
+    return Faces(faces.images, targets, faces.clear)
+
+
+def _sampling_weights(targets: NDArray[np.float32], balance: float) -> NDArray[np.float64]:
+    """Inverse frequency of the top class to the power of `balance`: 0 natural, 0.5 square root, 1 uniform."""
+    top = targets.argmax(1)
+    counts = np.bincount(top, minlength=targets.shape[1])
+    return (np.maximum(counts, 1.0) ** -balance)[top]
+
+
+def _mixed(images: Tensor, targets: Mapping[str, Tensor], alpha: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """Each face laid over another of the batch, and its labels likewise."""
+    share = float(np.random.default_rng(torch.randint(1 << 31, ()).item()).beta(alpha, alpha))
+    order = torch.randperm(len(images))
+    both = {head: share * rows + (1 - share) * rows[order] for head, rows in targets.items()}
+    return share * images + (1 - share) * images[order], both
+
+
+def _accuracy(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
+    labelled = targets.sum(1) > 0
+    return float((logits.argmax(1) == targets.argmax(1))[labelled].mean())

@@ -1,0 +1,198 @@
+"""The loop behind every training. A run is a folder; after every epoch it holds all that is needed to go on.
+
+recipe.yaml     with all its defaults
+checkpoint.pt   weights, their moving average (the result), optimizer, schedule, epoch, and what the task adds
+log.csv         a row for each epoch
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from models.training.recipe import Plan, read_recipe, write_recipe
+from operators.errors import ConfigError
+
+__all__ = ["Batches", "Epoch", "Progress", "Task", "fit", "load_checkpoint"]
+
+WORTH_COMPILING = 50
+"""Batches of an epoch: compiling takes a minute, and saves a third of the time."""
+
+Progress = Callable[[int, int], None]
+"""Gets the batches done of an epoch, and how many there are."""
+
+
+class Batches(Protocol):
+    """The batches of one epoch, such as a DataLoader."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Task(Protocol):
+    """What is learnt, and from what."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The network, on its device."""
+        ...
+
+    def batches(self, epoch: int) -> Batches:
+        """Those of an epoch, counted from 0; as many in each."""
+        ...
+
+    def loss(self, model: Any, batch: Any) -> Tensor:  # noqa: ANN401 -- the network compiled, and what the task made
+        """What is to become small, a scalar, for one batch."""
+        ...
+
+    def scores(self, model: nn.Module) -> dict[str, float]:
+        """How good a network is on the test split, by name."""
+        ...
+
+    def about(self) -> dict[str, Any]:
+        """What the checkpoint has to hold for its reader besides weights: plain values."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """How one epoch went: mean loss, and the scores of the averaged network on the test split."""
+
+    epoch: int
+    of: int
+    loss: float
+    scores: Mapping[str, float]
+    seconds: float
+
+
+def fit(
+    task: Task,
+    plan: Plan,
+    out: Path,
+    *,
+    begin: Mapping[str, Tensor] | None = None,
+    progress: Progress = lambda _done, _of: None,
+) -> Iterator[Epoch]:
+    """Run or resume a training, epoch by epoch. The moving average of the weights is the result.
+
+    `begin` holds weights to begin from, where this run is new; what it lacks stays random. Raises ConfigError where the
+    folder holds another run, OSError where it can't be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    _check_folder(plan, out)
+    write_recipe(plan, out / "recipe.yaml")
+    run = _Run(task, plan, device=str(next(task.model.parameters()).device.type))
+    first = run.resume(out / "checkpoint.pt")
+    if first == 0 and begin is not None:
+        run.begin_from(begin)
+    last = plan.schedule.stop_after or plan.schedule.epochs
+    for epoch in range(first, last):
+        started = time.monotonic()
+        loss = run.epoch(epoch, progress)
+        scores = task.scores(run.averaged.module.eval())
+        run.save(out / "checkpoint.pt", epoch + 1)
+        done = Epoch(epoch + 1, last, loss, scores, time.monotonic() - started)
+        _log(out / "log.csv", done)
+        yield done
+
+
+def load_checkpoint(run: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The resulting weights of a run, and what its task said about them; raises ConfigError where there is none."""
+    try:
+        saved = torch.load(run / "checkpoint.pt", weights_only=True, map_location=device)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{run} holds no checkpoint.pt: expected the folder of a training") from error
+    weights = {key.removeprefix("module."): value for key, value in saved["averaged"].items() if key != "n_averaged"}
+    return weights, saved
+
+
+class _Run:
+    """What changes during a training; all of it is in the checkpoint."""
+
+    def __init__(self, task: Task, plan: Plan, *, device: str) -> None:
+        self.task, self.plan, self.device = task, plan, device
+        self.model = task.model
+        self.averaged = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(plan.averaging), use_buffers=True)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.model, plan.optimizer.weight_decay), lr=plan.optimizer.learning_rate, fused=device != "cpu"
+        )
+        steps = len(task.batches(0))
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: plan.schedule.rate(step / steps))
+
+    def epoch(self, epoch: int, progress: Progress) -> float:
+        """One pass over the data; returns the mean loss."""
+        torch.manual_seed(self.plan.seed + epoch)  # so that a run that was cut off goes on as it would have
+        batches = self.task.batches(epoch)
+        self.model.train()
+        model = torch.compile(self.model) if len(batches) >= WORTH_COMPILING else self.model
+        total = 0.0
+        for done, batch in enumerate(batches, 1):
+            with torch.autocast(self.device, torch.bfloat16):
+                loss = self.task.loss(model, batch)
+            self.optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.optimizer.clip)
+            self.optimizer.step()
+            self.schedule.step()
+            self.averaged.update_parameters(self.model)
+            total += loss.item()
+            progress(done, len(batches))
+        return total / len(batches)
+
+    def parts(self) -> dict[str, Any]:
+        return {"model": self.model, "averaged": self.averaged, "optimizer": self.optimizer, "schedule": self.schedule}
+
+    def resume(self, path: Path) -> int:
+        """Go on where the checkpoint is; returns the epochs done."""
+        if not path.exists():
+            return 0
+        saved = torch.load(path, weights_only=True, map_location=self.device)
+        for name, part in self.parts().items():
+            part.load_state_dict(saved[name])
+        return int(saved["epoch"])
+
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take these over, in the average too."""
+        self.model.load_state_dict(weights, strict=False)
+        self.averaged.module.load_state_dict(weights, strict=False)
+
+    def save(self, path: Path, epochs: int) -> None:
+        """Write the checkpoint, whole or not at all."""
+        states = {name: part.state_dict() for name, part in self.parts().items()}
+        partial = path.with_suffix(".partial")
+        torch.save({**self.task.about(), "epoch": epochs, **states}, partial)
+        partial.replace(path)
+
+
+def _check_folder(plan: Plan, out: Path) -> None:
+    """A folder is of one training: another network would overwrite the one that is there."""
+    if not ((out / "recipe.yaml").exists() and (out / "checkpoint.pt").exists()):
+        return
+    before = read_recipe(out / "recipe.yaml", type(plan))
+    if before.network() != plan.network():
+        raise ConfigError(f"{out} holds a run of another network: name another folder")
+
+
+def _groups(model: nn.Module, decay: float) -> Iterator[dict[str, Any]]:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    yield {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay}
+    yield {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}
+
+
+def _log(path: Path, epoch: Epoch) -> None:
+    row = {"epoch": epoch.epoch, "loss": epoch.loss, **epoch.scores, "seconds": epoch.seconds}
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
