@@ -2,6 +2,9 @@
 
 The prior correction subtracts `tau` times the log share of each class in the training set from its logit (logit
 adjustment, Menon et al., arXiv 2007.07314): rare expressions are found more often, at the cost of false alarms.
+
+A network may have a second output, of two logits: that raters would see nothing in the face, or some expression. Its
+softmax is the intensity; it has a temperature of its own and no prior correction.
 """
 
 from __future__ import annotations
@@ -12,12 +15,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.special import expit, softmax
 
 from models.session import Session
 from operators.errors import ModelError
-from operators.records import Floats, Image
+from operators.records import Floats, Image, Reading
 
-__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "probabilities", "to_face"]
+__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "intensity", "probabilities", "to_face"]
 
 SIDE = 48
 """Pixels of the picture that the network reads."""
@@ -29,6 +33,8 @@ class ExpressionOptions:
 
     temperature: float = 1.0
     """Divides the logits: above 1 the classifier is less sure of itself. Fitted on a test split, not by hand."""
+    intensity_temperature: float = 1.0
+    """The same for the intensity, where the network has one."""
     tau: float = 0.0
     """Strength of the correction for how common each class was in training: 0 = none, 1 = full."""
     priors: tuple[float, ...] = ()
@@ -39,8 +45,8 @@ class ExpressionOptions:
     """Most faces in one call of the network: bounds its memory."""
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if not min(self.temperature, self.intensity_temperature) > 0:
+            raise ValueError(f"temperatures must be above 0, got {self.temperature} and {self.intensity_temperature}")
         if self.tau < 0:
             raise ValueError(f"tau must be 0 or more, got {self.tau}")
         if any(not 0 < prior <= 1 for prior in self.priors):
@@ -54,10 +60,10 @@ class ExpressionOptions:
 
 
 class ExpressionClassifier:
-    """A `Classifier`: RGB uint8 crops of any size -> `(n, k)` float32 probabilities over `labels`."""
+    """A `Classifier`: RGB uint8 crops of any size -> readings with float32 probabilities over `labels`."""
 
     def __init__(self, session: Session, labels: Sequence[str], options: ExpressionOptions) -> None:
-        """Take a session with one output: logits in the order of `labels`."""
+        """Take a session whose first output is logits in the order of `labels`, and whose second, if any, intensity."""
         if options.priors and len(options.priors) != len(labels):
             raise ModelError(f"expected {len(labels)} priors, one per label, got {len(options.priors)}")
         self.options = options
@@ -74,20 +80,25 @@ class ExpressionClassifier:
         """The ONNX Runtime provider that really runs."""
         return self._session.provider
 
-    def __call__(self, crops: Sequence[Image], /) -> Floats:
+    def __call__(self, crops: Sequence[Image], /) -> list[Reading]:
         """Read faces; each result depends on its own crop only."""
         if not crops:
-            return np.zeros((0, len(self._labels)), np.float32)
+            return []
         faces = np.stack([to_face(crop) for crop in crops])
-        result = self._read(faces)
+        results = self._read(faces)
         if self.options.tta == "flip":
-            result = (result + self._read(faces[..., ::-1])) * np.float32(0.5)
-        return result
+            mirrored = self._read(faces[..., ::-1])
+            results = [(a + b) * np.float32(0.5) for a, b in zip(results, mirrored, strict=True)]
+        probs, *more = results
+        intensities = more[0].tolist() if more else [None] * len(crops)
+        return [Reading(row, one) for row, one in zip(probs, intensities, strict=True)]
 
-    def _read(self, faces: Floats) -> Floats:
-        starts = range(0, len(faces), self.options.max_batch)
-        logits = np.concatenate([self._session(faces[start : start + self.options.max_batch])[0] for start in starts])
-        return probabilities(logits, self.options)
+    def _read(self, faces: Floats) -> list[Floats]:
+        """Probabilities `(n, k)` and, where the network has it, intensity `(n,)`."""
+        size = self.options.max_batch
+        parts = [self._session(faces[start : start + size]) for start in range(0, len(faces), size)]
+        logits, *more = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+        return [probabilities(logits, self.options), *(intensity(rows, self.options) for rows in more)]
 
 
 def to_face(crop: Image) -> Floats:
@@ -106,5 +117,9 @@ def probabilities(logits: Floats, options: ExpressionOptions) -> Floats:
     scaled = logits.astype(np.float64) / options.temperature
     if options.tau:
         scaled = scaled - options.tau * np.log(options.priors)
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(softmax(scaled, axis=1), np.float32)
+
+
+def intensity(logits: Floats, options: ExpressionOptions) -> Floats:
+    """Share of raters that would see some expression `(n,)`, of logits `(n, 2)` for still and expressive faces."""
+    return np.asarray(expit((logits[:, 1] - logits[:, 0]) / options.intensity_temperature), np.float32)

@@ -20,7 +20,7 @@ from operators.illumination import Illumination
 from operators.motion import MotionGate, MotionState
 from operators.ports import Classifier, Detector, Enhancer
 from operators.quality import Gate, Quality
-from operators.records import UNKNOWN, Clock, Detections, FaceTrack, Floats, Frame, Image, Observation
+from operators.records import UNKNOWN, Clock, Detections, FaceTrack, Frame, Image, Observation, Reading
 from operators.temporal import ExpressionFilter, FilterState
 from operators.track import Tracked, Tracker, TrackerState
 from operators.zones import Membership, MembershipState, Zone
@@ -63,7 +63,7 @@ class _Face:
     crop: Image
     quality: Quality
     enhanced: bool = False
-    probs: Floats | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,8 +184,8 @@ class Analyzer:
 
     def _classify(self, batches: list[list[_Face]]) -> list[list[_Face]]:
         crops = [self.illumination.normalise(f.crop) for faces in batches for f in faces if f.quality.readable]
-        probs = iter(self.classifier(crops)) if crops else iter(())
-        return [[replace(f, probs=next(probs)) if f.quality.readable else f for f in faces] for faces in batches]
+        readings = iter(self.classifier(crops)) if crops else iter(())
+        return [[replace(f, reading=next(readings)) if f.quality.readable else f for f in faces] for faces in batches]
 
     def _conclude(self, now: dict[str, CameraState], seen: _Seen, faces: list[_Face]) -> Observation:
         frame, state = seen.frame, now[seen.frame.camera_id]
@@ -212,15 +212,13 @@ class Analyzer:
     def _face_track(
         self, filters: dict[str, FilterState], seen: _Seen, face: _Face, zones: tuple[str, ...]
     ) -> FaceTrack:
-        state, probs = self.temporal.step(
-            filters.get(face.track_id), ts=seen.frame.ts, probs=face.probs, quality=face.quality.score
+        state, reading = self.temporal.step(
+            filters.get(face.track_id), ts=seen.frame.ts, reading=face.reading, quality=face.quality.score
         )
         if state is not None:
             filters[face.track_id] = state
-        readable = face.probs is not None and probs is not None
-        scores = (
-            dict(zip(self.classifier.labels, probs.tolist(), strict=True)) if readable and probs is not None else {}
-        )
+        now = None if face.reading is None else reading
+        scores = {} if now is None else dict(zip(self.classifier.labels, now.probs.tolist(), strict=True))
         left, top, right, bottom = seen.detections.xyxy[face.row].tolist()
         return FaceTrack(
             track_id=face.track_id,
@@ -233,9 +231,15 @@ class Analyzer:
             enhanced=face.enhanced,
             label=max(scores, key=scores.__getitem__) if scores else UNKNOWN,
             scores=scores,
-            intensity=1 - scores[NEUTRAL] if NEUTRAL in scores else None,
+            intensity=_intensity(now, scores),
             zones=zones,
         )
+
+
+def _intensity(reading: Reading | None, scores: Mapping[str, float]) -> float | None:
+    if reading is not None and reading.intensity is not None:
+        return reading.intensity
+    return 1 - scores[NEUTRAL] if NEUTRAL in scores else None
 
 
 def _again(now: dict[str, CameraState], frame: Frame) -> Observation:

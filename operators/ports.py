@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
-from operators.records import Detections, Floats, Image
+from operators.records import Detections, Image, Reading
 
 __all__ = ["Classifier", "Detector", "Enhancer", "Operator", "TemporalModel"]
 
@@ -26,12 +26,12 @@ class Enhancer(Protocol):
 
 
 class Classifier(Protocol):
-    """Reads expressions: n RGB crops of any size -> `(n, k)` float32 probabilities over `labels`."""
+    """Reads expressions: n RGB crops of any size -> n readings, with probabilities over `labels`."""
 
     @property
     def labels(self) -> tuple[str, ...]: ...
 
-    def __call__(self, crops: Sequence[Image], /) -> Floats: ...
+    def __call__(self, crops: Sequence[Image], /) -> list[Reading]: ...
 
 
 State = TypeVar("State")
@@ -48,10 +48,10 @@ class Operator(Protocol[State, In_contra, Out]):
 class TemporalModel(Protocol[State]):
     """Expression of one face over time, for uneven frame rates and gaps.
 
-    `probs (k,)` is the classifier's reading at `ts`, or None where the face could not be read; `quality` in [0, 1].
-    Returns the next state and `(k,)` probabilities, or None while nothing is known.
+    `reading` is the classifier's at `ts`, or None where the face could not be read; `quality` in [0, 1].
+    Returns the next state and the reading over time, or None while nothing is known.
     """
 
     def step(
-        self, state: State | None, /, *, ts: float, probs: Floats | None, quality: float
-    ) -> tuple[State | None, Floats | None]: ...
+        self, state: State | None, /, *, ts: float, reading: Reading | None, quality: float
+    ) -> tuple[State | None, Reading | None]: ...

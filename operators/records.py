@@ -1,8 +1,8 @@
 """The values that flow through the pipeline. All are frozen; nothing here computes.
 
 Units: `ts` is seconds since the Unix epoch in UTC, taken at the source and carried along; boxes are `xyxy` in pixels of
-the full frame; scores, confidences and qualities are in [0, 1]. Only `Frame` and `Detections` hold arrays, and neither
-ever leaves the process that made it.
+the full frame; scores, confidences and qualities are in [0, 1]. Only `Frame`, `Detections` and `Reading` hold arrays,
+and none ever leaves the process that made it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,18 @@ class Detections:
         return len(self.confidence)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """The expression of one face: `probs (k,)` over the labels of the classifier, in their order, summing to 1.
+
+    `intensity` is the share of raters that would see any expression at all, which is agreement and not strength; None
+    where the network doesn't say it.
+    """
+
+    probs: Floats
+    intensity: float | None = None
+
+
 class TrackEventKind(StrEnum):
     """What happened to a track at this frame."""
 
@@ -93,7 +105,7 @@ class FaceTrack:
 
     `source_px` is the longer side of the box (as a rule the height) in pixels of the source frame, before any
     upscaling. `scores` maps every expression to its probability over time and is empty where the face can't be read;
-    `reasons` then says why. `intensity` is 1 - share of neutral.
+    `reasons` then says why. `intensity` is the network's own where it has one (`Reading`), else 1 - share of neutral.
     """
 
     track_id: str

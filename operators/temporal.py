@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from operators.records import Floats
+from operators.records import Reading
 from operators.units import Seconds
 
 __all__ = ["ExpressionFilter", "FilterState"]
@@ -19,16 +19,16 @@ __all__ = ["ExpressionFilter", "FilterState"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilterState:
-    """Smoothed probabilities `(k,)`, the time of the last step, and the time of the last face that could be read."""
+    """The smoothed reading, the time of the last step, and the time of the last face that could be read."""
 
-    probs: Floats
+    reading: Reading
     ts: float
     read_ts: float
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionFilter:
-    """Quality-weighted exponential average of the classifier's probabilities."""
+    """Quality-weighted exponential average of the classifier's readings."""
 
     time_constant: Seconds = 0.5
     """Time after which a lasting change of a perfectly seen face shows by 63 %; 0s switches smoothing off."""
@@ -42,28 +42,35 @@ class ExpressionFilter:
             raise ValueError("expected time_constant, hold and reset_after of at least 0s")
 
     def step(
-        self, state: FilterState | None, /, *, ts: float, probs: Floats | None, quality: float
-    ) -> tuple[FilterState | None, Floats | None]:
-        """The next state and the probabilities `(k,)` at `ts`, or None while nothing is known.
+        self, state: FilterState | None, /, *, ts: float, reading: Reading | None, quality: float
+    ) -> tuple[FilterState | None, Reading | None]:
+        """The next state and the reading at `ts`, or None while nothing is known.
 
         `quality` in [0, 1] says how much time the reading is worth. Time that runs backward counts as standing still.
         """
-        if probs is None:
+        if reading is None:
             return self._wait(state, ts)
         if state is None or ts - state.read_ts > self.reset_after:
-            start = FilterState(np.asarray(probs, np.float32), ts, ts)
-            return start, start.probs
+            return FilterState(reading, ts, ts), reading
         # Time in which the face was not read says nothing of it: it must not make one reading count for all of it.
         weight = self._weight(max(ts - state.ts, 0.0) * quality)
-        smoothed = (state.probs + np.float32(weight) * (probs - state.probs)).astype(np.float32, copy=False)
+        smoothed = _between(state.reading, reading, weight)
         now = max(ts, state.ts)
         return FilterState(smoothed, now, now), smoothed
 
     def _weight(self, dt: float) -> float:
         return float(-np.expm1(-dt / self.time_constant)) if self.time_constant > 0 else 1.0
 
-    def _wait(self, state: FilterState | None, ts: float) -> tuple[FilterState | None, Floats | None]:
+    def _wait(self, state: FilterState | None, ts: float) -> tuple[FilterState | None, Reading | None]:
         if state is None:
             return None, None
         waited = replace(state, ts=max(ts, state.ts))
-        return waited, state.probs if waited.ts - state.read_ts <= self.hold else None
+        return waited, state.reading if waited.ts - state.read_ts <= self.hold else None
+
+
+def _between(old: Reading, new: Reading, weight: float) -> Reading:
+    """Where the filter stands that was at `old` and moves towards `new` by `weight`, from 0 to 1."""
+    probs = (old.probs + np.float32(weight) * (new.probs - old.probs)).astype(np.float32, copy=False)
+    if old.intensity is None or new.intensity is None:
+        return Reading(probs, new.intensity)
+    return Reading(probs, old.intensity + weight * (new.intensity - old.intensity))

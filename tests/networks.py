@@ -7,15 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+HEADS = {"ferplus": 8, "fer2013": 7, "intensity": 2}
+
 
 def expression_network(seed: int = 1) -> bytes:
-    """Input `faces (n, 1, 48, 48)`; logits `ferplus (n, 8)` and `fer2013 (n, 7)`: one dense layer each."""
+    """Input `faces (n, 1, 48, 48)`; logits `(n, k)` of each head: one dense layer each."""
     rng = np.random.default_rng(seed)
     weights, nodes = [], [helper.make_node("Flatten", ["faces"], ["flat"])]
-    for name, classes in (("ferplus", 8), ("fer2013", 7)):
+    for name, classes in HEADS.items():
         weights.append(numpy_helper.from_array(rng.normal(0, 0.1, (48 * 48, classes)).astype(np.float32), f"w_{name}"))
         nodes.append(helper.make_node("MatMul", ["flat", f"w_{name}"], [name]))
-    return _serialise(nodes, ("faces", ["n", 1, 48, 48]), [("ferplus", ["n", 8]), ("fer2013", ["n", 7])], weights)
+    results = [(name, ["n", classes]) for name, classes in HEADS.items()]
+    return _serialise(nodes, ("faces", ["n", 1, 48, 48]), results, weights)
 
 
 def upscaling_network(scale: int) -> bytes:

@@ -70,8 +70,8 @@ def main() -> None:
 
 def classify(classifier, crops):
     """`(n,)` most probable label of each crop."""
-    parts = [classifier(crops[start : start + BATCH]) for start in range(0, len(crops), BATCH)]
-    return np.concatenate(parts).argmax(axis=1)
+    starts = range(0, len(crops), BATCH)
+    return np.array([one.probs.argmax() for start in starts for one in classifier(crops[start : start + BATCH])])
 
 
 def to_rgb(face):

@@ -13,7 +13,7 @@ from operators.align import TEMPLATE, similarity
 from operators.enhance import EnhanceGate
 from operators.masks import black_out
 from operators.quality import Gate, estimate_pose
-from operators.records import Detections, TrackEventKind
+from operators.records import Detections, Reading, TrackEventKind
 from operators.temporal import ExpressionFilter
 from operators.track import Tracker
 from operators.zones import Zone
@@ -29,7 +29,9 @@ box_rows = st.lists(box, min_size=1, max_size=6).map(lambda rows: np.array(rows,
 simplex = st.lists(st.floats(0.01, 1), min_size=4, max_size=4).map(
     lambda values: (np.array(values) / sum(values)).astype(np.float32)
 )
-reading = st.tuples(st.floats(-0.2, 3), st.none() | simplex, st.floats(0, 1))
+share = st.floats(0, 1)
+read = st.builds(Reading, simplex, share)
+reading = st.tuples(st.floats(-0.2, 3), st.none() | read, share)
 
 
 @relaxed
@@ -56,22 +58,24 @@ def test_nms_leaves_no_overlap_and_drops_nothing_without_a_better_one(rows, rand
 @given(st.lists(reading, max_size=20))
 def test_filtered_readings_stay_probabilities(readings):
     state, ts = None, 0.0
-    for dt, probs, quality in readings:
+    for dt, one, quality in readings:
         ts += dt
-        state, smoothed = ExpressionFilter().step(state, ts=ts, probs=probs, quality=quality)
+        state, smoothed = ExpressionFilter().step(state, ts=ts, reading=one, quality=quality)
         if smoothed is not None:
-            assert (smoothed >= 0).all()
-            assert smoothed.sum() == pytest.approx(1, abs=1e-4)
+            assert (smoothed.probs >= 0).all()
+            assert smoothed.probs.sum() == pytest.approx(1, abs=1e-4)
+            assert -1e-9 <= smoothed.intensity <= 1 + 1e-9
 
 
 @relaxed
-@given(simplex, simplex, st.floats(0.01, 1.9), st.floats(0, 1), st.floats(0, 1))
+@given(read, read, st.floats(0.01, 1.9), st.floats(0, 1), st.floats(0, 1))
 def test_looking_twice_at_the_same_face_changes_nothing(first, second, dt, share, quality):
-    start, _ = ExpressionFilter().step(None, ts=0, probs=first, quality=1)
-    _, once = ExpressionFilter().step(start, ts=dt, probs=second, quality=quality)
-    between, _ = ExpressionFilter().step(start, ts=dt * share, probs=second, quality=quality)
-    _, twice = ExpressionFilter().step(between, ts=dt, probs=second, quality=quality)
-    assert np.allclose(once, twice, atol=1e-5)
+    start, _ = ExpressionFilter().step(None, ts=0, reading=first, quality=1)
+    _, once = ExpressionFilter().step(start, ts=dt, reading=second, quality=quality)
+    between, _ = ExpressionFilter().step(start, ts=dt * share, reading=second, quality=quality)
+    _, twice = ExpressionFilter().step(between, ts=dt, reading=second, quality=quality)
+    assert np.allclose(once.probs, twice.probs, atol=1e-5)
+    assert once.intensity == pytest.approx(twice.intensity, abs=1e-5)
 
 
 frame = st.tuples(st.floats(-0.5, 2.5), st.lists(st.tuples(box, st.floats(0, 1, width=32)), max_size=6))

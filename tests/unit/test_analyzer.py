@@ -11,7 +11,7 @@ from connectors.scene import load_figure, render
 from models.registry import load
 from operators.analyze import Analyzer, CameraView
 from operators.motion import MotionGate
-from operators.records import UNKNOWN, Clock, Frame, Observation, TrackEventKind
+from operators.records import UNKNOWN, Clock, Frame, Observation, Reading, TrackEventKind
 from operators.zones import Zone
 
 NEAR_S, FAR_S, GONE_S = 10.0, 3.0, 21.5
@@ -45,6 +45,20 @@ def test_a_smile_and_a_neutral_face_are_read_as_such(analyzer: Analyzer, walk: l
     assert last["smile"].scores["happiness"] > 0.8
     assert last["smile"].intensity == pytest.approx(1 - last["smile"].scores["neutral"])
     assert last["neutral"].label == "neutral"
+
+
+@pytest.mark.parametrize(("network", "expected"), [(0.25, 0.25), (None, 0.4)], ids=["of the network", "1 - neutral"])
+def test_intensity_is_the_networks_where_it_says_one(
+    analyzer: Analyzer, network: float | None, expected: float
+) -> None:
+    class Fixed:
+        labels = ("neutral", "happiness")
+
+        def __call__(self, crops: list[np.ndarray], /) -> list[Reading]:
+            return [Reading(np.array([0.6, 0.4], np.float32), network) for _ in crops]
+
+    _, (seen,) = replace(analyzer, classifier=Fixed()).step(None, [frame("smile", NEAR_S)])
+    assert main_face(seen).intensity == pytest.approx(expected)
 
 
 def test_one_observation_per_frame_in_their_order(analyzer: Analyzer, walk: list[Frame]) -> None:

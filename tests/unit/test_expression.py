@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from models.expression import SIDE, ExpressionClassifier, ExpressionOptions, probabilities, to_face
+from models.expression import SIDE, ExpressionClassifier, ExpressionOptions, intensity, probabilities, to_face
 from models.registry import load
 from models.session import Session
 from operators.errors import ModelError
+from operators.records import Reading
 from tests.networks import expression_network
 
 LABELS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
@@ -27,8 +28,17 @@ def classifier(**options: object) -> ExpressionClassifier:
     return ExpressionClassifier(session, LABELS, ExpressionOptions(**options))
 
 
+def with_intensity(**options: object) -> ExpressionClassifier:
+    session = Session(expression_network(), outputs=["ferplus", "intensity"])
+    return ExpressionClassifier(session, LABELS, ExpressionOptions(**options))
+
+
+def probs_of(readings: list[Reading]) -> np.ndarray:
+    return np.stack([one.probs for one in readings])
+
+
 def test_probabilities_of_faces_of_any_size() -> None:
-    probs = classifier()(crops((48, 48), (9, 30), (200, 100), (1, 1)))
+    probs = probs_of(classifier()(crops((48, 48), (9, 30), (200, 100), (1, 1))))
     assert probs.shape == (4, 8)
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
@@ -36,26 +46,47 @@ def test_probabilities_of_faces_of_any_size() -> None:
 
 
 def test_no_faces() -> None:
-    probs = classifier()([])
-    assert probs.shape == (0, 8)
-    assert probs.dtype == np.float32
+    assert classifier()([]) == []
 
 
 @pytest.mark.parametrize("tta", ["none", "flip"])
 def test_a_batch_is_the_same_as_one_by_one(tta: str) -> None:
     some = crops(*[(side, side + 3) for side in range(20, 31)])
     whole, split = classifier(tta=tta), classifier(tta=tta, max_batch=4)
-    single = np.concatenate([whole([crop]) for crop in some])
-    np.testing.assert_allclose(whole(some), single, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(split(some), single, rtol=1e-5, atol=1e-6)
+    single = np.concatenate([probs_of(whole([crop])) for crop in some])
+    np.testing.assert_allclose(probs_of(whole(some)), single, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(probs_of(split(some)), single, rtol=1e-5, atol=1e-6)
 
 
 def test_flip_averaging_does_not_see_left_and_right() -> None:
     (crop,) = crops((48, 48))
     mirrored = np.ascontiguousarray(crop[:, ::-1])
-    assert not np.allclose(classifier()([crop]), classifier()([mirrored]))
-    both = classifier(tta="flip")
-    np.testing.assert_allclose(both([crop]), both([mirrored]), rtol=1e-5, atol=1e-6)
+    assert not np.allclose(probs_of(classifier()([crop])), probs_of(classifier()([mirrored])))
+    both = with_intensity(tta="flip")
+    (one,), (other,) = both([crop]), both([mirrored])
+    np.testing.assert_allclose(one.probs, other.probs, rtol=1e-5, atol=1e-6)
+    assert one.intensity == pytest.approx(other.intensity, rel=1e-5)
+
+
+def test_a_network_without_an_intensity_says_none() -> None:
+    assert [one.intensity for one in classifier()(crops((20, 20), (60, 60)))] == [None, None]
+
+
+def test_intensity_is_read_beside_the_classes_and_changes_nothing_of_them() -> None:
+    some = crops(*[(side, side) for side in range(20, 29)])
+    plain, both = classifier(tau=0.5, priors=PRIORS)(some), with_intensity(tau=0.5, priors=PRIORS, max_batch=4)(some)
+    np.testing.assert_allclose(probs_of(plain), probs_of(both), rtol=1e-5)
+    shares = [one.intensity for one in both]
+    assert all(0 <= share <= 1 for share in shares)
+    assert len(set(shares)) == len(shares)
+
+
+def test_intensity_has_a_temperature_of_its_own() -> None:
+    logits = np.array([[0.0, 2.0], [1.0, -1.0]], np.float32)
+    expected = np.exp(logits[:, 1]) / np.exp(logits).sum(axis=1)
+    np.testing.assert_allclose(intensity(logits, ExpressionOptions(temperature=9)), expected, rtol=1e-5)
+    softer = intensity(logits, ExpressionOptions(intensity_temperature=3))
+    assert (np.abs(softer - 0.5) < np.abs(expected - 0.5)).all()
 
 
 def test_a_grey_picture_of_the_right_size_is_read_as_it_is() -> None:
@@ -122,7 +153,8 @@ def test_priors_alone_change_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0}, "temperature must be above 0, got 0"),
+        ({"temperature": 0}, "temperatures must be above 0, got 0"),
+        ({"intensity_temperature": -1}, "temperatures must be above 0, got 1.0 and -1"),
         ({"tau": -0.1}, "tau must be 0 or more"),
         ({"tau": 0.5}, "tau needs priors"),
         ({"priors": (0.5, 0.0)}, "priors must be above 0"),
@@ -146,7 +178,7 @@ def test_both_heads_from_one_file(tmp_path: Path, name: str, count: int) -> None
     file.write_bytes(expression_network())
     model = load(name, path=file, tau=0.5)
     assert len(model.labels) == count
-    assert model(crops((20, 20), (60, 60))).shape == (2, count)
+    assert probs_of(model(crops((20, 20), (60, 60)))).shape == (2, count)
     assert model.provider == "CPUExecutionProvider"
 
 

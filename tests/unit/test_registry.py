@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import registry
+from models import catalogue
 from models.registry import Entry, cache_folder, entries, fetch, find, load
 from operators.errors import ModelError
 from pipeline.checks import EXPRESSIONS
@@ -24,7 +24,7 @@ FACE = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
 def yunet(monkeypatch: pytest.MonkeyPatch) -> Entry:
     """The entry of YuNet, with another file in place of the real one: `fetch` never looks inside."""
     entry = replace(find("yunet"), files={"weights.bin": hashlib.sha256(b"weights").hexdigest()}, urls={})
-    monkeypatch.setattr(registry, "entries", lambda: (entry,))
+    monkeypatch.setattr(catalogue, "entries", lambda: (entry,))
     return entry
 
 
@@ -86,7 +86,7 @@ def test_every_entry_loads_and_runs(shared: Path, tmp_path: Path) -> None:
 def test_the_shipped_expression_models_are_labelled_probabilities() -> None:
     for name, count in (("expression", 8), ("expression-fer2013", 7)):
         model = load(name)
-        probs = model([FACE, FACE[:20, :30]])
+        probs = np.stack([one.probs for one in model([FACE, FACE[:20, :30]])])
         assert probs.shape == (2, count) == (2, len(model.labels))
         np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
 
@@ -94,9 +94,9 @@ def test_the_shipped_expression_models_are_labelled_probabilities() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("yunte", "no model is called 'yunte': did you mean yunet?"),
+        ("yunte", "no model is called 'yunte': did you mean yunet"),
         ("expresion", "did you mean expression"),
-        ("zzz", "there are mtcnn, detector, yunet"),
+        ("zzz", "there are mtcnn, detector, mtcnn.wider, yunet"),
     ],
 )
 def test_unknown_names_get_a_hint(name: str, message: str) -> None:
@@ -105,7 +105,7 @@ def test_unknown_names_get_a_hint(name: str, message: str) -> None:
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"run `mien models fetch yunet`"):
+    with pytest.raises(ModelError, match=r"run `mien models fetch yunet_n\.wider`"):
         load("yunet", folder=tmp_path)
 
 
@@ -130,10 +130,10 @@ def test_an_altered_package_is_not_unpickled(shared: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"min_face": 20}, "mtcnn has no option min_face: it has min_face_size, scale_factor"),
-        ({"min_face_size": 1}, "bad option of mtcnn: min_face_size must be 4 pixels or more, got 1"),
-        ({"min_face_size": "big"}, "bad option of mtcnn"),
-        ({"path": "/x.onnx"}, "mtcnn consists of 3 files and can't be loaded from one path"),
+        ({"min_face": 20}, "mtcnn.wider has no option min_face: it has min_face_size, scale_factor"),
+        ({"min_face_size": 1}, "bad option of mtcnn.wider: min_face_size must be 4 pixels or more, got 1"),
+        ({"min_face_size": "big"}, "bad option of mtcnn.wider"),
+        ({"path": "/x.onnx"}, "mtcnn.wider consists of 3 files and can't be loaded from one path"),
         ({"device": "cuda:7"}, "device must be one of"),
     ],
 )
@@ -201,7 +201,7 @@ def test_what_is_part_of_a_package_needs_no_fetch(tmp_path: Path) -> None:
 
 
 def test_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/weights.bin"}),))
+    monkeypatch.setattr(catalogue, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/weights.bin"}),))
     seen: list[tuple[int, int | None]] = []
     fetch("yunet", folder=tmp_path / "cache", progress=lambda done, total: seen.append((done, total)))
     assert (tmp_path / "cache" / "weights.bin").read_bytes() == b"weights"
@@ -209,7 +209,7 @@ def test_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch: pytest
 
 
 def test_failed_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/gone.bin"}),))
+    monkeypatch.setattr(catalogue, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/gone.bin"}),))
     with pytest.raises(ModelError, match=r"gone\.bin can't be downloaded: the server answered 404; .* use a mirror"):
         fetch("yunet", folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

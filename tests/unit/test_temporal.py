@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from operators.records import Reading
 from operators.temporal import ExpressionFilter
 
 HAPPY = np.array([1, 0], np.float32)
@@ -8,10 +9,16 @@ SAD = np.array([0, 1], np.float32)
 
 
 def run(readings, **settings):
-    """Outputs for each (ts, probs, quality)."""
+    """Probabilities over time, for each (ts, probs, quality)."""
+    said = [(ts, None if probs is None else Reading(probs), quality) for ts, probs, quality in readings]
+    return [None if smoothed is None else smoothed.probs for smoothed in steps(said, **settings)]
+
+
+def steps(readings, **settings):
+    """Readings over time, for each (ts, reading, quality)."""
     state, out = None, []
-    for ts, probs, quality in readings:
-        state, smoothed = ExpressionFilter(**settings).step(state, ts=ts, probs=probs, quality=quality)
+    for ts, reading, quality in readings:
+        state, smoothed = ExpressionFilter(**settings).step(state, ts=ts, reading=reading, quality=quality)
         out.append(smoothed)
     return out
 
@@ -56,9 +63,20 @@ def test_no_smoothing_without_a_time_constant():
 
 
 def test_nothing_is_known_before_the_first_reading():
-    assert ExpressionFilter().step(None, ts=0, probs=None, quality=0) == (None, None)
+    assert ExpressionFilter().step(None, ts=0, reading=None, quality=0) == (None, None)
 
 
 def test_negative_durations_are_refused():
     with pytest.raises(ValueError, match="at least 0s"):
         ExpressionFilter(hold=-1)
+
+
+def test_intensity_moves_as_the_probabilities_do():
+    first, second = Reading(HAPPY, 0.0), Reading(SAD, 1.0)
+    smoothed = steps([(0, first, 1), (0.2, second, 0.7), (0.5, second, 1)])
+    assert [one.intensity for one in smoothed] == pytest.approx([one.probs[1] for one in smoothed], abs=1e-6)
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, 0.7), (0.7, None), (None, None)])
+def test_intensity_is_what_the_last_reading_says_where_there_is_none_to_average(before, now):
+    assert steps([(0, Reading(HAPPY, before), 1), (0.2, Reading(HAPPY, now), 1)])[-1].intensity == now
