@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Protocol
 
 from connectors.elastic_settings import SINK
@@ -15,10 +15,10 @@ from operators.rules.predicate import VALUES
 from operators.rules.ruleset import inhibition_circle, inhibition_level
 from pipeline.complaints import PURPOSE, Complaint, nearest
 from pipeline.feasibility import View, infeasible, leaves, longest_opening
-from pipeline.sections import Camera
+from pipeline.sections import Camera, Models
 from pipeline.yaml_source import Location
 
-__all__ = ["EXPRESSIONS", "RuleSections", "check", "check_rules"]
+__all__ = ["EXPRESSIONS", "RuleSections", "check", "check_models", "check_rules"]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NAME = "a-z, 0-9, _ and -, beginning with a-z or 0-9"
@@ -69,6 +69,21 @@ def check(
         yield Complaint(("sinks", sinks.index(SINK), "name"), text)
 
 
+def check_models(models: Models, tasks: Mapping[str, str]) -> Iterator[Complaint]:
+    """Names of models that the registry doesn't have, or that do something else; `tasks` by name and alias."""
+    for task in (each.name for each in fields(models)):
+        name = getattr(getattr(models, task), "name", None)
+        fitting = [known for known, does in tasks.items() if does == task]
+        if name is None or name in fitting:
+            continue
+        at = ("models", task, "name")
+        if name in tasks:
+            listed = ", ".join(sorted(fitting))
+            yield Complaint(at, f'"{name}" is {_a(tasks[name])} model, expected {_a(task)} one: {listed}')
+        else:
+            yield Complaint(at, _unknown(name, fitting, f"{task} model"))
+
+
 def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) -> Iterator[Complaint]:
     """What is wrong with rules whose every value is right by itself; without cameras, their names are not checked."""
     yield from _twice(("rules",), "id", [rule.id for rule in sections.rules])
@@ -80,6 +95,10 @@ def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) ->
         at = ("rules", index)
         wrong = [*_names(sections, rule, at), *(_places(sections, cameras, rule, at) if cameras is not None else ())]
         yield from wrong or _feasible(sections, cameras or {}, rule, at)
+
+
+def _a(task: str) -> str:
+    return f"an {task}" if task[0] in "aeiou" else f"a {task}"
 
 
 def _cameras(cameras: Mapping[str, Camera]) -> Iterator[Complaint]:

@@ -30,10 +30,11 @@ from connectors.kafka_settings import KafkaSettings
 from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
+from models.catalogue import tasks
 from operators.errors import ConfigError
 from operators.rules import Group, Limits, Routing, Rule, RuleSet, Schedule
 from operators.units import format_duration
-from pipeline.checks import check, check_rules
+from pipeline.checks import check, check_models, check_rules
 from pipeline.complaints import Complaint, Finding, complaints, hide
 from pipeline.overrides import PREFIX, SEPARATOR, Variables, read_reference, secret_files
 from pipeline.schema import is_duration, is_secret, tidy, walk
@@ -385,6 +386,7 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     sinks = [sink.name for sink in settings.sinks]
     elastic = settings.elasticsearch is not None
     found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))
+    found += check_models(settings.models, tasks())
     return settings, [*found, *check_rules(settings, settings.cameras)]
 
 

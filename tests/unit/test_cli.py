@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ COMMANDS = [
     *((name,) for name in ("run", "demo", "analyze", "record", "replay", "tune", "capture", "worker", "bench")),
     *(("bench", name) for name in ("local", "kafka")),
     *(("topics", name) for name in ("apply", "check")),
-    *(("models", name) for name in ("list", "fetch", "card")),
+    *(("models", name) for name in ("list", "fetch", "check", "card")),
     *(("config", name) for name in ("check", "show", "schema")),
     *(("rules", name) for name in ("check", "list", "test", "explain")),
     ("cameras", "check"),
@@ -140,6 +141,35 @@ def test_models_fetch_from_a_mirror_without_the_file_is_1(call, tmp_path: Path, 
     assert status == 1
     assert err.startswith("mien: ")
     assert "Traceback" not in err
+
+
+def test_models_fetch_wants_names_or_all(call) -> None:
+    for arguments in ((), ("yunet", "--all")):
+        status, _, err = call("models", "fetch", *arguments)
+        assert (status, err) == (2, "expected names of models, or --all: see `mien models list`\n")
+
+
+def test_models_fetch_to_a_folder_makes_a_mirror(call, tmp_path: Path) -> None:
+    status, out, _ = call("models", "fetch", "mtcnn", "expression", "--to", tmp_path)
+    assert status == 0
+    assert sorted(out.split()) == sorted(map(str, tmp_path.iterdir()))
+    assert len(out.split()) == 4
+
+
+def test_models_check(call, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    status, out, _ = call("models", "check")
+    assert status == 0
+    assert re.search(r"seresnet_base.ferplus-1 +works +CPU +\d+\.\d\d +per face of 48 px", out)
+    assert re.search(r"yunet_n.wider +missing +mien models fetch", out)
+    status, _, err = call("models", "check", "yunet")
+    assert status == 1
+    assert "run `mien models fetch yunet_n.wider`" in err
+    (tmp_path / "yunet_n_dynamic.onnx").write_bytes(b"something else")
+    status, out, err = call("models", "check", "yunet", "--mirror", tmp_path)
+    assert status == 1
+    assert "broken" in out
+    assert "expected sha256" in err
 
 
 @pytest.mark.parametrize(

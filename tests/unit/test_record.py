@@ -54,7 +54,7 @@ def test_the_manifest_says_what_the_rules_and_people_must_know() -> None:
         "quay": (5.0, ()),
     }
     assert (head.purpose, head.video_purpose, head.retention_s) == ("a test", "to count", 60.0)
-    assert head.models["detector"].name == "mtcnn"
+    assert head.models["detector"].name == "mtcnn.wider"
     assert head.models["expression"].files == find("expression").files
     assert head.configuration["rules"][0]["id"] == "fear"
     assert not head.configuration.keys() & {"sinks", "store", "metrics"}

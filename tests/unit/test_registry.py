@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.server
 import re
+import resource
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 
 from models import catalogue
 from models.registry import Entry, cache_folder, entries, fetch, find, load
+from models.trial import trial
 from operators.errors import ModelError
 from pipeline.checks import EXPRESSIONS
 
@@ -36,23 +39,57 @@ def mirror(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def server(mirror: Path) -> Iterator[str]:
-    """A real HTTP server of the mirror folder; yields its address."""
+@dataclass
+class Server:
+    """A real HTTP server of a folder; the answers to its first requests are cut off after so many bytes."""
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(mirror))
+    address: str = ""
+    ranges: bool = False
+    cuts: list[int] = field(default_factory=list)
+    asked: list[str | None] = field(default_factory=list)
+
+
+@pytest.fixture
+def server(mirror: Path) -> Iterator[Server]:
+    made = Server()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            made.asked.append(self.headers["Range"])
+            file = mirror / self.path.lstrip("/")
+            if not file.is_file():
+                return self.send_error(404)
+            data = file.read_bytes()
+            start = int(self.headers["Range"][len("bytes=") : -1]) if made.ranges and self.headers["Range"] else 0
+            if start >= len(data):
+                return self.send_error(416)
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(data) - start))
+            self.end_headers()
+            self.wfile.write(data[start:][: made.cuts.pop(0) if made.cuts else None])
+            return None
 
         def log_message(self, *args: object) -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, args=[0.05])
         thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
+        made.address = f"http://127.0.0.1:{listening.server_port}"
+        yield made
         listening.shutdown()
         thread.join()
+
+
+def offer(monkeypatch: pytest.MonkeyPatch, entry: Entry, url: str) -> None:
+    monkeypatch.setattr(catalogue, "entries", lambda: (replace(entry, urls={"weights.bin": url}),))
+
+
+def mirror_of(entry: Entry, request: pytest.FixtureRequest) -> Path | None:
+    """The folder of shared weights, for what doesn't come with mien; the test skips where there is none."""
+    if entry.shipped or entry.package:
+        return None
+    return request.getfixturevalue("shared") / "data" / "weights"
 
 
 def test_names_and_aliases_are_unique() -> None:
@@ -73,14 +110,11 @@ def test_every_entry_says_what_a_caller_must_know(entry: Entry) -> None:
     assert len(entry.options.get("priors", entry.labels)) == len(entry.labels)
 
 
-def test_every_entry_loads_and_runs(shared: Path, tmp_path: Path) -> None:
-    weights = shared / "data" / "weights"
-    for entry in entries():
-        fetch(entry.name, mirror=weights, folder=tmp_path)
-        model = load(entry.name, folder=tmp_path)
-        result = model(FACE) if entry.task == "detector" else model([FACE])
-        assert len(result) <= 1, entry.name
-        assert model.provider == "CPUExecutionProvider"
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_every_entry_loads_and_runs(entry: Entry, request: pytest.FixtureRequest) -> None:
+    found = trial(entry, mirror=mirror_of(entry, request))
+    assert (found.state, found.provider) == ("works", "CPUExecutionProvider"), found.text
+    assert found.milliseconds > 0
 
 
 def test_the_shipped_expression_models_are_labelled_probabilities() -> None:
@@ -194,25 +228,105 @@ def test_fetch_into_a_folder_that_cannot_be(yunet: Entry, mirror: Path, tmp_path
         fetch("yunet", mirror=mirror, folder=tmp_path / "file" / "cache")
 
 
-def test_what_is_part_of_a_package_needs_no_fetch(tmp_path: Path) -> None:
-    paths = fetch("detector", folder=tmp_path)
-    assert {path.name for path in paths} == {"pnet.lz4", "rnet.lz4", "onet.lz4"}
-    assert list(tmp_path.iterdir()) == []
+def test_what_is_part_of_a_package_needs_no_fetch() -> None:
+    assert {path.name for path in fetch("detector")} == set(find("detector").files)
+    assert {path.parent.parts[-3:] for path in fetch("detector")} == {("mtcnn", "assets", "weights")}
 
 
-def test_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/weights.bin"}),))
+def test_fetch_to_a_folder_makes_a_mirror(tmp_path: Path) -> None:
+    for name in ("detector", "expression"):
+        fetch(name, folder=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {*find("detector").files, *find("expression").files}
+    assert load("expression", mirror=tmp_path)([FACE])
+
+
+def test_download(yunet: Entry, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, yunet, f"{server.address}/weights.bin")
     seen: list[tuple[int, int | None]] = []
     fetch("yunet", folder=tmp_path / "cache", progress=lambda done, total: seen.append((done, total)))
     assert (tmp_path / "cache" / "weights.bin").read_bytes() == b"weights"
     assert seen[-1] == (7, 7)
 
 
-def test_failed_download(yunet: Entry, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "entries", lambda: (replace(yunet, urls={"weights.bin": f"{server}/gone.bin"}),))
+def test_failed_download(yunet: Entry, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, yunet, f"{server.address}/gone.bin")
     with pytest.raises(ModelError, match=r"gone\.bin can't be downloaded: the server answered 404; .* use a mirror"):
         fetch("yunet", folder=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_nobody_answers(yunet: Entry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, yunet, "http://127.0.0.1:9/weights.bin")
+    with pytest.raises(ModelError, match=r"refused \(tried 3 times.*on a machine without network, use a mirror"):
+        fetch("yunet", folder=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("ranges", [True, False], ids=["the server knows ranges", "the server sends all again"])
+def test_a_download_that_is_cut_off_goes_on(
+    yunet: Entry, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: bool
+) -> None:
+    offer(monkeypatch, yunet, f"{server.address}/weights.bin")
+    server.cuts, server.ranges = [3, 2] if ranges else [3], ranges
+    seen: list[tuple[int, int | None]] = []
+    fetch("yunet", folder=tmp_path, progress=lambda done, total: seen.append((done, total)))
+    assert (tmp_path / "weights.bin").read_bytes() == b"weights"
+    assert [done for done, _ in seen] == ([3, 5, 7] if ranges else [3, 7])
+    assert {total for _, total in seen} == {7}
+
+
+def test_a_download_that_is_cut_off_for_good_goes_on_next_time(
+    yunet: Entry, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(monkeypatch, yunet, f"{server.address}/weights.bin")
+    server.cuts, server.ranges = [3, 1, 1], True
+    with pytest.raises(ModelError, match=r"tried 3 times; the next fetch goes on from there"):
+        fetch("yunet", folder=tmp_path)
+    assert not (tmp_path / "weights.bin").exists()
+    fetch("yunet", folder=tmp_path)
+    assert (tmp_path / "weights.bin").read_bytes() == b"weights"
+    assert server.asked == [None, "bytes=3-", "bytes=4-", "bytes=5-"]
+    assert not (tmp_path / ".weights.bin.partial").exists()
+
+
+@pytest.mark.parametrize("before", [b"other w", b"weights and more"], ids=["of another file", "too much"])
+def test_a_wrong_beginning_is_thrown_away(
+    yunet: Entry, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    offer(monkeypatch, yunet, f"{server.address}/weights.bin")
+    server.ranges = True
+    (tmp_path / ".weights.bin.partial").write_bytes(before)
+    with pytest.raises(ModelError, match=r"expected sha256 .* it was deleted: try again"):
+        fetch("yunet", folder=tmp_path)
+    fetch("yunet", folder=tmp_path)
+    assert (tmp_path / "weights.bin").read_bytes() == b"weights"
+
+
+def test_two_fetches_of_one_file_at_a_time(yunet: Entry, mirror: Path, tmp_path: Path) -> None:
+    with (tmp_path / ".weights.bin.partial").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(ModelError, match=r"weights\.bin is being fetched by another process: wait"):
+            fetch("yunet", mirror=mirror, folder=tmp_path)
+    fetch("yunet", mirror=mirror, folder=tmp_path)
+
+
+def test_a_disk_that_takes_no_more(yunet: Entry, mirror: Path, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        with pytest.raises(
+            ModelError, match=r"can't be written: File too large \(.* MB are free there\); make room, or"
+        ):
+            fetch("yunet", mirror=mirror, folder=tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_what_is_not_a_file_is_not_read(yunet: Entry, tmp_path: Path) -> None:
+    (tmp_path / "weights.bin").mkdir()
+    with pytest.raises(ModelError, match="needs the file"):
+        load("yunet", folder=tmp_path)
 
 
 def test_cache_is_the_users() -> None:
