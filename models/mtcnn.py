@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.session import Session
-from models.suppress import suppress
-from operators.boxes import centre, size
+from operators.boxes import centre, nms, size
 from operators.records import Detections, Floats, Image
 
 __all__ = ["Mtcnn", "MtcnnOptions"]
@@ -83,7 +82,7 @@ class Mtcnn:
             found.append(self._scan(level, image.shape[:2]))
         boxes = np.concatenate([np.zeros((0, 4), np.float32), *(boxes for boxes, _ in found)])
         scores = np.concatenate([np.zeros(0, np.float32), *(scores for _, scores in found)])
-        keep = suppress(boxes, scores, 0.7, limit=self.options.max_candidates)
+        keep = nms(boxes, scores, 0.7, limit=self.options.max_candidates)
         return squares(boxes[keep])
 
     def _scan(self, level: Image, shape: Sequence[int]) -> tuple[Floats, Floats]:
@@ -95,7 +94,7 @@ class Mtcnn:
         cells = np.concatenate([corner, corner + CELL], axis=1) + offsets[0][:, rows, columns].T * CELL
         ratio = np.array([shape[1] / level.shape[1], shape[0] / level.shape[0]] * 2)
         boxes = (cells * ratio).astype(np.float32)
-        keep = suppress(boxes, scores, 0.5, limit=self.options.max_candidates)
+        keep = nms(boxes, scores, 0.5, limit=self.options.max_candidates)
         return boxes[keep], scores[keep]
 
     def _refine(self, image: Image, boxes: Floats) -> Floats:
@@ -103,7 +102,7 @@ class Mtcnn:
         offsets, scores = _run(self._rnet, image, boxes, side=24)
         sure = scores > self.options.thresholds[1]
         boxes = adjust(boxes[sure], offsets[sure])
-        return squares(boxes[suppress(boxes, scores[sure], 0.7, limit=self.options.max_candidates)])
+        return squares(boxes[nms(boxes, scores[sure], 0.7, limit=self.options.max_candidates)])
 
     def _conclude(self, image: Image, boxes: Floats) -> Detections:
         """O-Net: the final boxes, confidences and landmarks."""

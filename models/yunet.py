@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 
 from models.session import Session
-from models.suppress import suppress
-from operators.boxes import longer_side
+from operators.boxes import longer_side, nms
 from operators.records import Detections, Floats, Image
 
 __all__ = ["YUNET_OUTPUTS", "Yunet", "YunetOptions"]
@@ -77,7 +76,7 @@ class Yunet:
     def _select(self, found: Detections) -> Detections:
         rows = np.nonzero(longer_side(found.xyxy) >= self.options.min_face_size)[0]
         limit = self.options.max_faces
-        keep = rows[suppress(found.xyxy[rows], found.confidence[rows], self.options.overlap, limit=limit)]
+        keep = rows[nms(found.xyxy[rows], found.confidence[rows], self.options.overlap, limit=limit)]
         return Detections(found.xyxy[keep], found.confidence[keep], found.landmarks[keep])
 
 

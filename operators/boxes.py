@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,15 +37,17 @@ def iou(a: Floats, b: Floats) -> Floats:
     return share
 
 
-def nms(xyxy: Floats, confidence: Floats, threshold: float) -> NDArray[np.intp]:
-    """Rows to keep, most confident first: none overlaps a more confident one by an IoU above `threshold`."""
-    order = np.argsort(-confidence, kind="stable")
-    overlap = iou(xyxy[order], xyxy[order]) > threshold
-    kept = np.ones(len(order), np.bool_)
-    for row in range(len(order)):
-        if kept[row]:
-            kept[row + 1 :] &= ~overlap[row, row + 1 :]
-    return order[kept]
+def nms(xyxy: Floats, confidence: Floats, threshold: float, *, limit: int | None = None) -> NDArray[np.intp]:
+    """Rows to keep, most confident first: none overlaps a more confident one by an IoU above `threshold`.
+
+    At most `limit` of them. OpenCV's greedy search; comparing every pair takes some twenty times longer in a crowd.
+    """
+    if not len(xyxy):
+        return np.zeros(0, np.intp)
+    xywh = np.concatenate([xyxy[:, :2], size(xyxy)], axis=1).astype(np.float64)
+    scores = np.maximum(confidence, np.finfo(np.float32).tiny)  # it drops what has a score of 0
+    kept = cv2.dnn.NMSBoxes(xywh, scores, 0.0, threshold)  # type: ignore[arg-type]  # it takes arrays as well
+    return np.asarray(kept, np.intp).reshape(-1)[:limit]
 
 
 def _area(xyxy: Floats) -> Floats:
