@@ -1,4 +1,4 @@
-"""Faces to learn from: the FER2013 / FER+ file, or any folder of pictures by class.
+"""Faces to learn from: the FER2013 / FER+ file, any folder of pictures by class, or an npz file of pictures and labels.
 
 FER+ label distributions: Barsoum et al., arXiv 1608.01041. Every label is a distribution over the classes of a head; a
 row of zeros means that nobody said.
@@ -7,9 +7,12 @@ row of zeros means that nobody said.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -37,19 +40,29 @@ TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "val", "valid", "valid
 class Faces:
     """One split: `images (n, side, side)` grey, `targets` by head `(n, k)`, in the order of the head's classes.
 
-    `clear (n,)` says where the label of the first head is beyond dispute: more than half of the raters agree.
+    `clear (n,)` says where the label of the first head is beyond dispute: more than half of the raters agree; `copied
+    (n,)` where the very same picture occurs again, in either split, as far as the data say so.
     """
 
     images: Grey
     targets: Mapping[str, Floats]
     clear: NDArray[np.bool_]
+    copied: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def __add__(self, other: Faces) -> Faces:
+        """These, then those of the other split."""
+        targets = {head: np.concatenate([rows, other.targets[head]]) for head, rows in self.targets.items()}
+        copied = None if self.copied is None or other.copied is None else np.append(self.copied, other.copied)
+        return Faces(np.concatenate([self.images, other.images]), targets, np.append(self.clear, other.clear), copied)
+
     def where(self, mask: NDArray[np.bool_]) -> Faces:
         """Those of the mask."""
-        return Faces(self.images[mask], {head: rows[mask] for head, rows in self.targets.items()}, self.clear[mask])
+        targets = {head: rows[mask] for head, rows in self.targets.items()}
+        copied = None if self.copied is None else self.copied[mask]
+        return Faces(self.images[mask], targets, self.clear[mask], copied)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,36 +76,77 @@ class Data:
 
 
 def load_data(path: Path, *, side: int = 48) -> Data:
-    """Read an npz file with FER2013 pictures and FER+ votes, or a folder with a folder of pictures for each class.
+    """Read a folder with a folder of pictures for each class, the FER2013 / FER+ file, or an npz file of one's own.
 
-    A folder may hold `train` and `test` (or `val`) with the classes below; else a fifth of it is held out. Pictures of
-    the training split that occur in the test split too are left out. Raises ConfigError.
+    A folder may hold `train` and `test` (or `val`) with the classes below; else a fifth of it is held out, always the
+    same one. Such a file has the arrays `images (n, h, w)` uint8 grey, `label (n,)` and `classes (k,)`. Pictures of the
+    training split that occur in the test split too are left out. Raises ConfigError.
     """
     if path.is_dir():
         return _load_folder(path, side)
     if not path.is_file():
         raise ConfigError(f"no training data at {path}: expected an npz file, or a folder with one folder per class")
+    arrays = _arrays(path)
+    if "ferplus_votes" not in arrays:
+        return _own_npz(path, arrays, side)
     if side != FER_SIDE:
         raise ConfigError(f"the pictures of {path} are {FER_SIDE}x{FER_SIDE}: set side: {FER_SIDE}, got {side}")
-    return _load_npz(path)
+    return _fer_npz(path, arrays)
 
 
 FER_SIDE = 48
+FER_ARRAYS = ("images", "label7", "ferplus_votes", "split", "dup_group")
+OWN_ARRAYS = ("images", "label", "classes")
 
 
-def _load_npz(path: Path) -> Data:
-    with np.load(path, allow_pickle=False) as data:
-        kept = np.where(data["ferplus_votes"] > 1, data["ferplus_votes"], 0).astype(np.float32)  # one vote is noise
-        votes = _distribution(kept)
-        label7 = np.eye(len(FER2013), dtype=np.float32)[data["label7"].astype(int)]
-        still = votes[:, :1]
-        intensity = np.hstack([still, votes.sum(1, keepdims=True) - still])
-        clear = kept[:, : len(FERPLUS)].max(1) > 0.5 * kept.sum(1)
-        faces = Faces(data["images"], {"ferplus": votes, "fer2013": label7, "intensity": intensity}, clear)
-        public, group = data["split"] == 1, data["dup_group"]
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What an npz file holds, once it is known to be one of the two kinds."""
+    try:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            wanted = FER_ARRAYS if "ferplus_votes" in file else OWN_ARRAYS
+            missing = [name for name in wanted if name not in file]
+            if missing:
+                raise ConfigError(
+                    f"{path} has the arrays {', '.join(file)}: expected {', '.join(OWN_ARRAYS)}, or "
+                    f"{', '.join(FER_ARRAYS)}; {', '.join(missing)} is missing"
+                )
+            arrays = {name: file[name] for name in wanted}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ConfigError(f"{path} can't be read as an npz file: {error}") from error
+    images, labels = arrays["images"], arrays[wanted[1]]
+    if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(labels):
+        raise ConfigError(
+            f"the images of {path} should be (n, h, w) uint8 with a label for each, got {images.shape} {images.dtype} "
+            f"and {len(labels)} labels"
+        )
+    return arrays
+
+
+def _fer_npz(path: Path, data: Mapping[str, NDArray[Any]]) -> Data:
+    kept = np.where(data["ferplus_votes"] > 1, data["ferplus_votes"], 0).astype(np.float32)  # one vote is noise
+    votes = _distribution(kept)
+    label7 = np.eye(len(FER2013), dtype=np.float32)[data["label7"].astype(int)]
+    still = votes[:, :1]
+    intensity = np.hstack([still, votes.sum(1, keepdims=True) - still])
+    clear = kept[:, : len(FERPLUS)].max(1) > 0.5 * kept.sum(1)
+    public, group = data["split"] == 1, data["dup_group"]
+    copied = np.bincount(group)[group] > 1
+    faces = Faces(data["images"], {"ferplus": votes, "fer2013": label7, "intensity": intensity}, clear, copied)
     leaked = np.isin(group, group[public])
     classes = {"ferplus": FERPLUS, "fer2013": FER2013, "intensity": INTENSITY}
     return Data(faces.where(~public & ~leaked), faces.where(public), classes, _digest(path.read_bytes()))
+
+
+def _own_npz(path: Path, data: Mapping[str, NDArray[Any]], side: int) -> Data:
+    classes, label = tuple(map(str, data["classes"])), data["label"].astype(int)
+    if len(classes) < 2 or not 0 <= label.min(initial=0) <= label.max(initial=0) < len(classes):
+        raise ConfigError(
+            f"the labels of {path} should be rows of its classes, of which there are two or more: got labels from "
+            f"{label.min(initial=0)} to {label.max(initial=0)} and the classes {', '.join(classes)}"
+        )
+    rows = zip(data["images"], label.tolist(), strict=True)
+    pictures = [(_fit(image, side), one, _held(_digest(image.tobytes()))) for image, one in rows]
+    return _of_pictures(path, pictures, classes, _digest(path.read_bytes()))
 
 
 def _distribution(kept: Floats) -> Floats:
@@ -115,22 +169,41 @@ def _load_folder(path: Path, side: int) -> Data:
         for index, label in enumerate(labels):
             for file in sorted(one for one in (root / label).rglob("*") if one.suffix.lower() in PICTURES):
                 digest = _digest(file.read_bytes())
-                held = int(digest[:8], 16) % HELD_OUT == 0 if fixed is None else fixed
+                held = _held(digest) if fixed is None else fixed
                 if seen.setdefault(digest, held) == held:
                     pictures.append((_read(file, side), index, held))
+    return _of_pictures(path, pictures, labels, _digest("".join(seen).encode()))
+
+
+def _of_pictures(path: Path, pictures: Sequence[tuple[Grey, int, bool]], classes: tuple[str, ...], sha256: str) -> Data:
+    """Both splits of pictures with their class, and whether they are held out."""
+    there = {index for _, index, _ in pictures}
+    empty = [name for index, name in enumerate(classes) if index not in there]
     if not pictures:
         raise ConfigError(f"no pictures below {path}: expected files of {', '.join(PICTURES)} in the folder of a class")
+    if empty:
+        raise ConfigError(f"no pictures of {', '.join(empty)} in {path}: add some, or remove the class")
     images = np.stack([image for image, _, _ in pictures])
-    targets = np.eye(len(labels), dtype=np.float32)[[index for _, index, _ in pictures]]
+    targets = np.eye(len(classes), dtype=np.float32)[[index for _, index, _ in pictures]]
     faces = Faces(images, {"label": targets}, np.ones(len(images), bool))
     held_out = np.array([held for _, _, held in pictures])
-    return Data(faces.where(~held_out), faces.where(held_out), {"label": labels}, _digest("".join(seen).encode()))
+    return Data(faces.where(~held_out), faces.where(held_out), {"label": classes}, sha256)
+
+
+def _held(digest: str) -> bool:
+    """Whether a picture is held out for the test."""
+    return int(digest[:8], 16) % HELD_OUT == 0
 
 
 def _read(file: Path, side: int) -> Grey:
-    image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+    data = file.read_bytes()
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
         raise ConfigError(f"{file} is not a picture: take it out of the training data")
+    return _fit(image, side)
+
+
+def _fit(image: Grey, side: int) -> Grey:
     shrinks = min(image.shape) > side
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 

@@ -15,13 +15,14 @@ from pipeline.cli.capture import capture
 from pipeline.cli.config import config
 from pipeline.cli.dashboards import dashboards
 from pipeline.cli.elastic import elastic
+from pipeline.cli.evaluate import evaluate
 from pipeline.cli.models import models
 from pipeline.cli.record import record
 from pipeline.cli.replay import replay
 from pipeline.cli.rules import rules
 from pipeline.cli.run import analyze, demo, run
 from pipeline.cli.topics import topics
-from pipeline.cli.train import evaluate, export, train
+from pipeline.cli.train import export, train
 from pipeline.cli.tune import tune
 from pipeline.cli.worker import worker
 

@@ -1,4 +1,4 @@
-"""`mien train | evaluate | export`: make a network of one's own and say how good it is."""
+"""`mien train | export`: make a network of one's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +15,8 @@ from operators.errors import ConfigError
 if TYPE_CHECKING:
     from models.training.fit import Epoch
     from models.training.recipe import Plan
-    from models.training.report import Reader, Report
 
-__all__ = ["evaluate", "export", "train"]
+__all__ = ["DataOption", "export", "torch_there", "train"]
 
 DataOption = Annotated[
     Path, typer.Option(metavar="PATH", help="The FER2013 / FER+ npz file, or a folder with a folder for each class.")
@@ -46,7 +45,7 @@ def train(
 
     Example:  mien train mine.yaml --data my-pictures --init runs/first --out runs/mine
     """
-    with _torch_there():
+    with torch_there():
         from models.training.tasks import read_any
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -84,7 +83,7 @@ def _epochs(plan: Plan, given: _Given, progress: Callable[[int, int], None]) -> 
 
     if not isinstance(plan, Recipe):
         raise ConfigError(f"no training is known for the task {plan.task}")
-    with _torch_there():
+    with torch_there():
         from models.training.expression import train as train_expression
         from models.training.faces import load_data
     faces = load_data(given.data, side=plan.side)
@@ -98,49 +97,6 @@ def _score(value: float) -> str:
     return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.3g}"
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(help="A model of the registry (`mien models list`), or the folder of a run.")],
-    *,
-    data: DataOption,
-    head: Annotated[str, typer.Option(help="Of a run: which head, ferplus, fer2013, intensity or label.")] = "ferplus",
-    clear: Annotated[
-        bool, typer.Option("--clear", help="Only faces on whose label most raters agree: the FER+ majority protocol.")
-    ] = False,
-    sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the face, clean and as JPEG 50.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The whole report, as JSON.")
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Confusion matrix and reliability diagram go here.")
-    ] = None,
-) -> None:
-    """Say how well a network reads the test split: by class, with precision, recall, F1 and calibration error.
-
-    Example:  mien evaluate expression --data fer2013plus_train_public.npz --clear --sizes --pictures report
-    """
-    with _torch_there():
-        from models.training import report as reports
-        from models.training.faces import load_data
-
-    faces = load_data(data)
-    read, classes = _reader(model, head)
-    head = next((name for name, labels in faces.classes.items() if tuple(labels) == tuple(classes)), "")
-    if not head:
-        raise ConfigError(f"{model} reads {', '.join(classes)}; {data} has no such labels in that order")
-    split, truth = reports.labelled(faces, head, clear=clear)
-    found = reports.evaluate(read(split.images), truth, classes)
-    by_size = reports.by_size(read, split, truth) if sizes else {}
-    _print(found, by_size)
-    if output is not None:
-        _write(output, {"model": model, "head": head, "clear": clear, "data_sha256": faces.sha256}, found, by_size)
-    if pictures is not None:
-        from models.training.pictures import draw_confusion, draw_reliability
-
-        pictures.mkdir(parents=True, exist_ok=True)
-        draw_confusion(found, pictures / "confusion.png", title=f"{model}, {head}")
-        draw_reliability(found, pictures / "reliability.png", title=f"{model}, {head}")
-
-
 def export(
     run: Annotated[Path, typer.Argument(help="The folder of a training run.")],
     target: Annotated[Path, typer.Argument(help="The ONNX file to write.")],
@@ -149,55 +105,16 @@ def export(
 
     Example:  mien export runs/first expression_seresnet.mine.onnx
     """
-    with _torch_there():
+    with torch_there():
         from models.training.export import export as write
 
     typer.echo(f"{target} sha256 {write(run, target)}")
 
 
 @contextmanager
-def _torch_there() -> Iterator[None]:
+def torch_there() -> Iterator[None]:
     """Say how to get what training needs, where it is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
         raise ConfigError(f"{error.name} is not installed: pip install 'mien[train]' for training") from error
-
-
-def _reader(model: str, head: str) -> tuple[Reader, Sequence[str]]:
-    from models.training.readers import of_model, of_run
-
-    found: tuple[Reader, Sequence[str]] = of_run(Path(model), head) if Path(model).is_dir() else of_model(model)
-    return found
-
-
-def _print(report: Report, by_size: dict[str, float]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "precision", "recall", "F1", "faces", box=None, header_style="bold")
-    for name in report.classes:
-        row = [f"{values[name]:.2f}" for values in (report.precision, report.recall, report.f1)]
-        table.add_row(name, *row, f"{report.support[name]:,}")
-    table.add_row(
-        "mean",
-        f"{report.macro_precision:.3f}",
-        f"{report.macro_recall:.3f}",
-        f"{report.macro_f1:.3f}",
-        f"{report.faces:,}",
-    )
-    console = Console()
-    console.print(table)
-    console.print(f"accuracy {report.accuracy:.1%}, expected calibration error {report.calibration_error:.3f}")
-    for name, share in by_size.items():
-        console.print(f"  {name:<15}{share:.1%}", highlight=False)
-
-
-def _write(path: Path, of: dict[str, Any], report: Report, by_size: dict[str, float]) -> None:
-    import json
-    import platform
-    from dataclasses import asdict
-    from importlib.metadata import version
-
-    context = {"mien": version("mien"), "machine": platform.platform(), **of}
-    path.write_text(json.dumps({**context, **asdict(report), "by_size": by_size}, indent=1) + "\n")
