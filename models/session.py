@@ -1,4 +1,4 @@
-"""A thin ONNX Runtime session: one input, named outputs, one device, and no silent fallback to another.
+"""A thin ONNX Runtime session: named outputs, one device, and no silent fallback to another.
 
 The extras `cpu` (onnxruntime) and `gpu` (onnxruntime-gpu) exclude each other: what is installed decides which devices
 there are, and ONNX Runtime is imported when the first session is made.
@@ -34,7 +34,7 @@ DEVICES = {
 
 
 class Session:
-    """One network on one device. Call it with the batch; it returns its outputs as a list of arrays."""
+    """One network on one device. Call it with its inputs in their order; it returns its outputs as a list of arrays."""
 
     def __init__(
         self, model: Path | bytes, *, device: str = "cpu", threads: int = 0, outputs: Sequence[str] | None = None
@@ -52,7 +52,7 @@ class Session:
         """
         runtime = _runtime()
         self._session = _open(runtime, model, device=device, threads=threads)
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [source.name for source in self._session.get_inputs()]
         self._outputs = list(outputs) if outputs is not None else None
         _check_outputs(self._session, outputs or ())
 
@@ -61,10 +61,13 @@ class Session:
         """The execution provider that really runs, such as `CPUExecutionProvider`."""
         return str(self._session.get_providers()[0])
 
-    def __call__(self, batch: NDArray[np.generic], /) -> list[Floats]:
-        """Run the network on one batch."""
+    def __call__(self, *inputs: NDArray[np.generic]) -> list[Floats]:
+        """Run the network on one batch of each of its inputs; raises ModelError where there are more or fewer."""
+        if len(inputs) != len(self._inputs):
+            raise ModelError(f"the network reads {', '.join(self._inputs)}; it was given {len(inputs)} inputs")
         start = time.thread_time()
-        results: list[Floats] = self._session.run(self._outputs, {self._input: np.ascontiguousarray(batch)})
+        feed = {name: np.ascontiguousarray(batch) for name, batch in zip(self._inputs, inputs, strict=True)}
+        results: list[Floats] = self._session.run(self._outputs, feed)
         _spent.add(time.thread_time() - start)
         return results
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,10 @@ from operators.boxes import longer_side
 from operators.enhance import EnhanceGate
 from operators.illumination import Illumination
 from operators.motion import MotionGate, MotionState
-from operators.ports import Classifier, Detector, Enhancer
+from operators.ports import Classifier, Detector, Enhancer, TemporalModel
 from operators.quality import Gate, Quality
 from operators.records import UNKNOWN, Clock, Detections, FaceTrack, Frame, Image, Observation, Reading
-from operators.temporal import ExpressionFilter, FilterState
+from operators.temporal import ExpressionFilter
 from operators.track import Tracked, Tracker, TrackerState
 from operators.zones import Membership, MembershipState, Zone
 
@@ -47,7 +48,7 @@ class CameraState:
 
     motion: MotionState | None = None
     tracker: TrackerState | None = None
-    filters: Mapping[str, FilterState] = field(default_factory=dict)
+    filters: Mapping[str, object] = field(default_factory=dict)
     membership: MembershipState | None = None
     last: Observation | None = None
 
@@ -98,7 +99,7 @@ class Analyzer:
     gate: Gate = field(default_factory=Gate)
     illumination: Illumination = field(default_factory=Illumination)
     enhance: EnhanceGate = field(default_factory=EnhanceGate)
-    temporal: ExpressionFilter = field(default_factory=ExpressionFilter)
+    temporal: TemporalModel[Any] = field(default_factory=ExpressionFilter)
     each: Callable[[Callable[[Frame], Detections], Iterable[Frame]], Iterable[Detections]] = map
     stage: Stage = untimed
 
@@ -209,9 +210,7 @@ class Analyzer:
         boxes = {face.track_id: seen.detections.xyxy[face.row] / (width, height, width, height) for face in faces}
         return Membership(zones).step(state.membership, boxes, ts=seen.frame.ts)
 
-    def _face_track(
-        self, filters: dict[str, FilterState], seen: _Seen, face: _Face, zones: tuple[str, ...]
-    ) -> FaceTrack:
+    def _face_track(self, filters: dict[str, object], seen: _Seen, face: _Face, zones: tuple[str, ...]) -> FaceTrack:
         state, reading = self.temporal.step(
             filters.get(face.track_id), ts=seen.frame.ts, reading=face.reading, quality=face.quality.score
         )

@@ -18,7 +18,7 @@ def expression_network(seed: int = 1) -> bytes:
         weights.append(numpy_helper.from_array(rng.normal(0, 0.1, (48 * 48, classes)).astype(np.float32), f"w_{name}"))
         nodes.append(helper.make_node("MatMul", ["flat", f"w_{name}"], [name]))
     results = [(name, ["n", classes]) for name, classes in HEADS.items()]
-    return _serialise(nodes, ("faces", ["n", 1, 48, 48]), results, weights)
+    return _serialise(nodes, [("faces", ["n", 1, 48, 48])], results, weights)
 
 
 def upscaling_network(scale: int) -> bytes:
@@ -27,14 +27,39 @@ def upscaling_network(scale: int) -> bytes:
     resize = helper.make_node(
         "Resize", ["x", "", "scales"], ["y"], coordinate_transformation_mode="asymmetric", nearest_mode="floor"
     )
-    return _serialise([resize], ("x", ["n", 3, "h", "w"]), [("y", ["n", 3, "h4", "w4"])], [scales])
+    return _serialise([resize], [("x", ["n", 3, "h", "w"])], [("y", ["n", 3, "h4", "w4"])], [scales])
+
+
+def temporal_network(classes: int = 8) -> bytes:
+    """The signature of a temporal head; what it does is the exponential average over 1 s: remembered are probabilities.
+
+    Inputs `probs (n, k)`, `intensity`, `quality` and `dt (n, 1)`, `memory (n, k + 1)`.
+    """
+    nodes = [
+        helper.make_node("Mul", ["dt", "quality"], ["seen"]),
+        helper.make_node("Neg", ["seen"], ["ago"]),
+        helper.make_node("Exp", ["ago"], ["stays"]),
+        helper.make_node("Concat", ["probs", "intensity"], ["reading"], axis=1),
+        helper.make_node("Sub", ["memory", "reading"], ["old"]),
+        helper.make_node("Mul", ["old", "stays"], ["rest"]),
+        helper.make_node("Add", ["reading", "rest"], ["remembered"]),
+        helper.make_node("Split", ["remembered", "parts"], ["probs_over_time", "intensity_over_time"], axis=1),
+    ]
+    cell = ["n", 1]
+    sources = [("probs", ["n", classes]), ("intensity", cell), ("quality", cell), ("dt", cell)]
+    results = [("probs_over_time", ["n", classes]), ("intensity_over_time", cell), ("remembered", ["n", classes + 1])]
+    parts = numpy_helper.from_array(np.array([classes, 1], np.int64), "parts")
+    return _serialise(nodes, [*sources, ("memory", ["n", classes + 1])], results, [parts])
 
 
 Shape = tuple[str, Sequence[int | str]]
 
 
-def _serialise(nodes: list, source: Shape, results: Sequence[Shape], weights: list) -> bytes:
-    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (source, *results)]
-    graph = helper.make_graph(nodes, "test", tensors[:1], tensors[1:], weights)
+def _serialise(nodes: list, sources: Sequence[Shape], results: Sequence[Shape], weights: list) -> bytes:
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values]
+        for values in (sources, results)
+    )
+    graph = helper.make_graph(nodes, "test", inputs, outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return model.SerializeToString()

@@ -9,7 +9,7 @@ import pytest
 
 from models.session import Session, kernel_seconds
 from operators.errors import ModelError
-from tests.networks import expression_network
+from tests.networks import expression_network, temporal_network
 
 FACES = np.random.default_rng(7).random((5, 1, 48, 48), np.float32)
 
@@ -20,7 +20,7 @@ def test_outputs_come_in_the_order_asked_for() -> None:
 
 
 def test_all_outputs_by_default() -> None:
-    assert [output.shape for output in Session(expression_network())(FACES)] == [(5, 8), (5, 7)]
+    assert [output.shape for output in Session(expression_network())(FACES)] == [(5, 8), (5, 7), (5, 2)]
 
 
 def test_a_file_and_its_bytes_are_the_same_network(tmp_path: Path) -> None:
@@ -32,6 +32,15 @@ def test_a_file_and_its_bytes_are_the_same_network(tmp_path: Path) -> None:
 def test_a_view_with_negative_strides_is_read_right() -> None:
     session = Session(expression_network())
     np.testing.assert_array_equal(session(FACES[..., ::-1])[0], session(FACES[..., ::-1].copy())[0])
+
+
+def test_several_inputs_are_given_in_their_order() -> None:
+    session = Session(temporal_network(2), outputs=["probs_over_time"])
+    one, nothing = np.ones((1, 1), np.float32), np.zeros((1, 3), np.float32)
+    (probs,) = session(np.array([[0.25, 0.75]], np.float32), one, one, 99 * one, nothing)
+    np.testing.assert_allclose(probs, [[0.25, 0.75]])
+    with pytest.raises(ModelError, match="reads probs, intensity, quality, dt, memory; it was given 2 inputs"):
+        session(one, one)
 
 
 def test_says_which_provider_runs() -> None:
@@ -51,7 +60,7 @@ def test_time_in_networks_adds_up() -> None:
     [
         ("npu", 0, None, "device must be one of cpu, cuda, tensorrt, got 'npu'"),
         ("cpu", -1, None, r"threads must be 0 \(one per core\) or more, got -1"),
-        ("cpu", 0, ["age"], "should have the outputs age; it has ferplus, fer2013"),
+        ("cpu", 0, ["age"], "should have the outputs age; it has ferplus, fer2013, intensity"),
     ],
 )
 def test_bad_arguments(device: str, threads: int, outputs: list[str] | None, message: str) -> None:
