@@ -56,7 +56,7 @@ class Predicate:
     prob_any: tuple[str, ...] = ()
     """Or several: the highest of them is read."""
     value: Literal["", "intensity", "valence"] = ""
-    """Or a number of the face: `intensity` (1 - neutral), or `valence` (happiness less negative ones)."""
+    """Or a number of the face: `intensity` (of any expression), or `valence` (happiness less negative ones)."""
     smooth: Smooth | None = None
     """Smoothing over time before the thresholds."""
     hold: Seconds = 0.0

@@ -38,7 +38,7 @@ class Face(Answer):
     scores: dict[str, float]
     """Probability of every expression; empty where the face can't be read."""
     intensity: float | None
-    """1 - neutral."""
+    """How many raters would see any expression, from 0 to 1."""
     zones: tuple[str, ...]
 
     @classmethod
