@@ -16,18 +16,19 @@ from typing import Any, TypeVar
 import joblib
 
 from models.catalogue import Entry, entries, find, frozen, tasks
-from models.enhancer import RealEsrgan, RealEsrganOptions
+from models.enhancer import Upscaler, UpscalerOptions
 from models.expression import ExpressionClassifier, ExpressionOptions
 from models.files import Progress, cache_folder, fetch, locate, read
 from models.mtcnn import Mtcnn, MtcnnOptions
 from models.mtcnn_graphs import build_graphs
+from models.realesrgan import RealEsrgan, RealEsrganOptions
 from models.session import Session
 from models.yunet import YUNET_OUTPUTS, Yunet, YunetOptions
 from operators.errors import ModelError
 
 __all__ = ["Entry", "Progress", "cache_folder", "entries", "fetch", "find", "load", "tasks", "weights"]
 
-Open = Callable[..., Session]
+Open = partial[Session]
 Options = TypeVar("Options")
 
 
@@ -109,14 +110,21 @@ def _build_expression(
     return ExpressionClassifier(session, entry.labels, _options(ExpressionOptions, entry, options))
 
 
+def _build_upscaler(entry: Entry, files: Mapping[str, bytes], open_: Open, options: Mapping[str, Any]) -> Upscaler:
+    (data,) = files.values()
+    return Upscaler(open_(data), _options(UpscalerOptions, entry, options))
+
+
 def _build_realesrgan(entry: Entry, files: Mapping[str, bytes], open_: Open, options: Mapping[str, Any]) -> RealEsrgan:
     (data,) = files.values()
-    return RealEsrgan(open_(data), _options(RealEsrganOptions, entry, options))
+    device = str(open_.keywords["device"])  # no session: the package opens its own
+    return RealEsrgan(data, _options(RealEsrganOptions, entry, options), device=device)
 
 
 _BUILD: Mapping[str, Callable[[Entry, Mapping[str, bytes], Open, Mapping[str, Any]], Any]] = {
     "mtcnn": _build_mtcnn,
     "yunet": _build_yunet,
     "expression": _build_expression,
+    "upscaler": _build_upscaler,
     "realesrgan": _build_realesrgan,
 }

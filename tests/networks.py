@@ -21,13 +21,14 @@ def expression_network(seed: int = 1) -> bytes:
     return _serialise(nodes, [("faces", ["n", 1, 48, 48])], results, weights)
 
 
-def upscaling_network(scale: int) -> bytes:
-    """Input `x (n, 3, h, w)`; output `y`, every pixel repeated `scale` times."""
+def upscaling_network(scale: int, *, channels: int = 3) -> bytes:
+    """Input `x (n, channels, h, w)`; output `y`, every pixel repeated `scale` times."""
     scales = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "scales")
     resize = helper.make_node(
         "Resize", ["x", "", "scales"], ["y"], coordinate_transformation_mode="asymmetric", nearest_mode="floor"
     )
-    return _serialise([resize], [("x", ["n", 3, "h", "w"])], [("y", ["n", 3, "h4", "w4"])], [scales])
+    result = ("y", ["n", channels, "larger_h", "larger_w"])
+    return _serialise([resize], [("x", ["n", channels, "h", "w"])], [result], [scales])
 
 
 def temporal_network(classes: int = 8) -> bytes:

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from models.enhancer import RealEsrgan, RealEsrganOptions
+from models.enhancer import Upscaler, UpscalerOptions
 from models.registry import load
 from models.session import Session
 from operators.errors import ModelError
@@ -18,21 +19,47 @@ def crops(*sizes: tuple[int, int]) -> list[np.ndarray]:
     return [RNG.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
 
 
+def luma_upscaler(scale: int = 4, max_batch: int = 8) -> Upscaler:
+    network = upscaling_network(scale, channels=1)
+    return Upscaler(Session(network), UpscalerOptions(scale=scale, luma=True, max_batch=max_batch))
+
+
 @pytest.mark.parametrize("max_batch", [1, 2, 8])
 def test_crops_of_mixed_sizes_keep_their_order_and_pixels(max_batch: int) -> None:
-    enhancer = RealEsrgan(Session(upscaling_network(4)), RealEsrganOptions(max_batch=max_batch))
+    enhancer = Upscaler(Session(upscaling_network(4)), UpscalerOptions(max_batch=max_batch))
     some = crops((8, 6), (5, 5), (8, 6), (8, 6), (5, 5))
     for crop, result in zip(some, enhancer(some), strict=True):
         assert result.dtype == np.uint8
         np.testing.assert_array_equal(result, crop.repeat(4, axis=0).repeat(4, axis=1))
 
 
+@pytest.mark.parametrize("max_batch", [1, 3])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_luma_network_draws_the_light_and_leaves_grey_grey(scale: int, max_batch: int) -> None:
+    grey = [crop[..., :1].repeat(3, axis=2) for crop in crops((9, 7), (5, 5), (9, 7), (9, 7))]
+    for crop, result in zip(grey, luma_upscaler(scale, max_batch)(grey), strict=True):
+        np.testing.assert_array_equal(result, crop.repeat(scale, axis=0).repeat(scale, axis=1))
+
+
+def test_a_luma_network_keeps_the_colours() -> None:
+    crop = np.zeros((16, 12, 3), np.uint8)
+    crop[:, :6], crop[:, 6:] = (200, 40, 90), (30, 160, 220)
+    (result,) = luma_upscaler()([crop])
+    wanted = cv2.resize(crop, (48, 64), interpolation=cv2.INTER_NEAREST)
+    away_from_the_edge = np.r_[0:16, 32:48]
+    difference = result[:, away_from_the_edge].astype(int) - wanted[:, away_from_the_edge]
+    assert np.abs(difference).max() <= 3  # what bytes of YCrCb round away
+
+
 def test_no_crops() -> None:
-    assert RealEsrgan(Session(upscaling_network(4)), RealEsrganOptions())([]) == []
+    assert Upscaler(Session(upscaling_network(4)), UpscalerOptions())([]) == []
+    assert luma_upscaler()([]) == []
 
 
-def test_a_network_of_another_scale_is_refused() -> None:
-    enhancer = RealEsrgan(Session(upscaling_network(2)), RealEsrganOptions())
+@pytest.mark.parametrize("luma", [False, True])
+def test_a_network_of_another_scale_is_refused(luma: bool) -> None:
+    network = upscaling_network(2, channels=1 if luma else 3)
+    enhancer = Upscaler(Session(network), UpscalerOptions(luma=luma))
     with pytest.raises(ModelError, match=r"should turn .* it made .* set its scale"):
         enhancer(crops((8, 8)))
 
@@ -40,7 +67,7 @@ def test_a_network_of_another_scale_is_refused() -> None:
 @pytest.mark.parametrize("field", ["scale", "max_batch"])
 def test_bad_options(field: str) -> None:
     with pytest.raises(ValueError, match=f"{field} must be 1 or more, got 0"):
-        RealEsrganOptions(**{field: 0})
+        UpscalerOptions(**{field: 0})
 
 
 @pytest.mark.parametrize("name", ["realesr-general-x4v3", "realesr-animevideov3"])
