@@ -60,7 +60,7 @@ class TrackPlan(Section):
     """Seconds of a gap."""
     ramp: Range = (0.1, 1.0)
     """Seconds from one expression to the next."""
-    dwell: Range = (1.0, 8.0)
+    dwell: Range = (1.0, 12.0)
     """Seconds that an expression stays."""
     steady: Share = 0.25
     """Share of the tracks in which the expression never changes."""
@@ -99,8 +99,8 @@ class TemporalRecipe(Plan, kw_only=True):
     """The training of a temporal head."""
 
     task: Literal["temporal"] = "temporal"
-    batch_size: Count = 64
-    averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.99
+    batch_size: Count = 32
+    averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.98
     batches: Count = 40
     """Of an epoch: tracks are made as they are needed, and none comes twice."""
     frames: Count = 120
@@ -112,7 +112,7 @@ class TemporalRecipe(Plan, kw_only=True):
     """Divides the logits of a training run, as the registry's entry does for the network that it becomes."""
     warmth: Annotated[float, msgspec.Meta(ge=1)] = 1.25
     """Largest factor by which the classifier of a track is more or less sure of itself than it is."""
-    steadiness: NotNegative = 0.0
+    steadiness: NotNegative = 3.0
     """What a change of the answer costs from frame to frame where the truth stays."""
     expressed: NotNegative = 0.5
     """Weight of the error of the intensity."""

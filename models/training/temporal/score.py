@@ -12,7 +12,7 @@ from scipy.special import softmax
 
 from models.training.temporal.tracks import Track
 from operators.ports import TemporalModel
-from operators.records import Clock, FaceTrack, Floats, Observation, Reading
+from operators.records import UNKNOWN, Clock, FaceTrack, Floats, Observation, Reading
 from operators.rules import Predicate, Rule, RuleEvaluator, RuleSet, Watched
 
 __all__ = ["ALARM", "Alarms", "Method", "Score", "alarms", "score", "stepped"]
@@ -134,7 +134,8 @@ def _fired(evaluator: RuleEvaluator, track: Track, probs: Floats, labels: Sequen
     state, fired = None, []
     for i, ts in enumerate(track.ts.tolist()):
         scores = dict(zip(labels, probs[i].tolist(), strict=True)) if track.readable[i] else {}
-        face = FaceTrack("face", 0.0, (0, 0, 1, 1), 1.0, 48, float(track.quality[i]), scores=scores)
+        label = max(scores, key=scores.__getitem__) if scores else UNKNOWN
+        face = FaceTrack("face", 0.0, (0, 0, 1, 1), 1.0, 48, float(track.quality[i]), label=label, scores=scores)
         record = Observation("camera", 0, i, ts, Clock.MEDIA, (face,))
         if state is None:
             state, alerts = evaluator.step(None, record)

@@ -24,7 +24,7 @@ from models.training.temporal.tracks import Track, draw_track
 from operators.errors import ConfigError
 from operators.temporal import ExpressionFilter
 
-__all__ = ["Banks", "Head", "follow", "load_banks", "load_head", "train"]
+__all__ = ["Banks", "Head", "banks_folder", "follow", "load_banks", "load_head", "train"]
 
 Rng = np.random.Generator
 Split = Callable[[str], Progress]
@@ -54,6 +54,11 @@ class Head:
     labels: tuple[str, ...]
 
 
+def banks_folder(source: str, out: Path) -> Path:
+    """Where the banks of a classifier are kept: in its run, so that all its heads share them, or else in `out`."""
+    return (Path(source) if Path(source).is_dir() else out) / "banks"
+
+
 def load_banks(
     source: str,
     data: Data,
@@ -69,7 +74,6 @@ def load_banks(
     for split, faces in (("training", data.training), ("test", data.test)):
         if HEAD not in faces.targets or tuple(data.classes[HEAD]) != labels:
             raise ConfigError(f"the data have no labels {', '.join(labels)}: expected the FER2013 file with FER+ votes")
-
         identity = {
             "classifier": sha256,
             "temperature": recipe.temperature,
