@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint types format schema helm servers run-distributed bench clean
+.PHONY: help run test check lint types format schema cards helm servers run-distributed bench clean
 
 help: ## show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ schema: $(STAMPS)/dev ## write the generated JSON Schemas and dashboards
 	$(BIN)/mien config schema --rules > docs/mien.rules.schema.json
 	PYTHONPATH=. $(BIN)/python helm/schema.py
 	$(BIN)/mien dashboards write helm/mien/dashboards --provisioning examples/compose/grafana -c examples/compose/mien.yaml
+
+cards: $(STAMPS)/dev ## write the model cards of docs/models from the registry, its notes and docs/figures
+	$(BIN)/mien models cards docs
 
 helm: schema $(STAMPS)/go-tools ## write the schema of the chart's values, lint and render the chart, check what it renders
 	PYTHONPATH=. $(BIN)/python tests/integration/test_helm.py

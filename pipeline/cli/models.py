@@ -1,4 +1,4 @@
-"""`mien models list | fetch | check | card`."""
+"""`mien models list | fetch | check | card | cards`."""
 
 from __future__ import annotations
 
@@ -121,19 +121,51 @@ def check(
 
 
 @models.command()
-def card(name: NameArgument) -> None:
-    """Show what is known of a model: input, labels, figures, training data, licence, hashes."""
+def card(
+    name: NameArgument,
+    *,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The whole card, with figures and known failures.")
+    ] = False,
+    figures: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where the figures are: docs/figures of the repository.")
+    ] = Path("docs/figures"),
+) -> None:
+    """Show what is known of a model: input, labels, figures, training data, licence, hashes.
+
+    Example:  mien models card expression --markdown
+    """
     from dataclasses import asdict
 
     from models.registry import find
+    from pipeline.model_cards import card as whole
+    from pipeline.model_cards import read_figures
 
-    for key, value in asdict(find(name)).items():
+    entry = find(name)
+    if markdown:
+        typer.echo(whole(entry, read_figures(figures)), nl=False)
+        return
+    for key, value in asdict(entry).items():
         if isinstance(value, dict):
             typer.echo(f"{key}:")
             for inner, item in value.items():
                 typer.echo(f"  {inner}: {item}")
         elif value:
             typer.echo(f"{key}: {', '.join(value) if isinstance(value, tuple) else value}")
+
+
+@models.command()
+def cards(
+    docs: Annotated[Path, typer.Argument(metavar="DIR", help="The folder docs of the repository.")] = Path("docs"),
+) -> None:
+    """Write the card of every model to DIR/models, and the index of DIR/model-card.md, as `make cards` does.
+
+    Example:  mien models cards docs
+    """
+    from pipeline.model_cards import write_cards
+
+    for path in write_cards(docs):
+        typer.echo(path)
 
 
 def _obtainable(entry: Entry, mirror: Path | None) -> bool:

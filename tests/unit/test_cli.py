@@ -43,7 +43,7 @@ COMMANDS = [
     *((name,) for name in ("run", "demo", "analyze", "record", "replay", "tune", "capture", "worker", "bench")),
     *(("bench", name) for name in ("local", "kafka")),
     *(("topics", name) for name in ("apply", "check")),
-    *(("models", name) for name in ("list", "fetch", "check", "card")),
+    *(("models", name) for name in ("list", "fetch", "check", "card", "cards")),
     *(("config", name) for name in ("check", "show", "schema")),
     *(("rules", name) for name in ("check", "list", "test", "explain")),
     ("cameras", "check"),
@@ -133,6 +133,10 @@ def test_models_list_and_card(call) -> None:
     status, out, _ = call("models", "card", "expression")
     assert status == 0
     assert "labels: neutral, happiness" in out
+    status, out, _ = call("models", "card", "expression", "--markdown")
+    assert status == 0
+    assert "# seresnet_base.ferplus-1" in out
+    assert "## What must not be inferred" in out
 
 
 def test_models_fetch_from_a_mirror_without_the_file_is_1(call, tmp_path: Path, monkeypatch) -> None:
