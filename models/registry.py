@@ -23,6 +23,7 @@ from models.mtcnn import Mtcnn, MtcnnOptions
 from models.mtcnn_graphs import build_graphs
 from models.realesrgan import RealEsrgan, RealEsrganOptions
 from models.session import Session
+from models.temporal import TEMPORAL_OUTPUTS, TemporalHead, TemporalOptions
 from models.yunet import YUNET_OUTPUTS, Yunet, YunetOptions
 from operators.errors import ModelError
 
@@ -121,10 +122,16 @@ def _build_realesrgan(entry: Entry, files: Mapping[str, bytes], open_: Open, opt
     return RealEsrgan(data, _options(RealEsrganOptions, entry, options), device=device)
 
 
+def _build_temporal(entry: Entry, files: Mapping[str, bytes], open_: Open, options: Mapping[str, Any]) -> TemporalHead:
+    (data,) = files.values()
+    return TemporalHead(open_(data, outputs=TEMPORAL_OUTPUTS), entry.labels, _options(TemporalOptions, entry, options))
+
+
 _BUILD: Mapping[str, Callable[[Entry, Mapping[str, bytes], Open, Mapping[str, Any]], Any]] = {
     "mtcnn": _build_mtcnn,
     "yunet": _build_yunet,
     "expression": _build_expression,
     "upscaler": _build_upscaler,
     "realesrgan": _build_realesrgan,
+    "temporal": _build_temporal,
 }

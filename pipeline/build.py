@@ -11,9 +11,11 @@ from connectors.sink import Sink
 from connectors.stdout import StdoutSettings, StdoutSink
 from connectors.webhook import WebhookSettings, WebhookSink
 from models.registry import load
+from models.temporal import TemporalHead
 from operators.analyze import Analyzer, CameraView, Stage, untimed
 from operators.detail import Tiled
-from operators.ports import Detector
+from operators.errors import ModelError
+from operators.ports import Classifier, Detector, TemporalModel
 from operators.records import Detections, Frame
 from operators.rules import RuleEvaluator, Watched
 from pipeline.config import Settings
@@ -35,10 +37,11 @@ def build_analyzer(
     get: Callable[..., Any] = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
     options = {} if models.detector.min_face_size is None else {"min_face_size": models.detector.min_face_size}
     detector: Detector = get(models.detector.name, **options)
+    classifier: Classifier = get(models.expression.name)
     return Analyzer(
         detector=detector,
         far_detector=Tiled(detector),
-        classifier=get(models.expression.name),
+        classifier=classifier,
         enhancer=None if models.enhancer is None else get(models.enhancer.name, path=models.enhancer.path),
         views=views if views is not None else {name: camera_view(camera) for name, camera in settings.cameras.items()},
         motion=analysis.motion,
@@ -46,10 +49,24 @@ def build_analyzer(
         gate=analysis.quality,
         illumination=analysis.illumination,
         enhance=analysis.enhance,
-        temporal=analysis.temporal,
+        temporal=_temporal(settings, get, classifier),
         each=each,
         stage=stage,
     )
+
+
+def _temporal(settings: Settings, get: Callable[..., Any], classifier: Classifier) -> TemporalModel[Any]:
+    """The filter, or the head that takes its place, which has to know what the classifier says."""
+    chosen, filtering = settings.models.temporal, settings.analysis.temporal
+    if chosen is None:
+        return filtering
+    head: TemporalHead = get(chosen.name, path=chosen.path, hold=filtering.hold, reset_after=filtering.reset_after)
+    if head.labels != classifier.labels:
+        raise ModelError(
+            f"models.temporal {chosen.name} follows {', '.join(head.labels)}, but models.expression "
+            f"{settings.models.expression.name} reads {', '.join(classifier.labels)}: name a head for that network"
+        )
+    return head
 
 
 def camera_view(camera: Camera) -> CameraView:

@@ -137,9 +137,10 @@ def _models(settings: Settings) -> dict[str, RecordedModel]:
     models = settings.models
     names = {"detector": models.detector.name, "expression": models.expression.name}
     recorded = {task: RecordedModel(find(name).name, find(name).files) for task, name in names.items()}
-    if models.enhancer is not None:
-        entry, path = find(models.enhancer.name), models.enhancer.path
-        recorded["enhancer"] = RecordedModel(entry.name, entry.files if path is None else {path.name: _sha256(path)})
+    for task, chosen in (("enhancer", models.enhancer), ("temporal", models.temporal)):
+        if chosen is not None:
+            entry, path = find(chosen.name), chosen.path
+            recorded[task] = RecordedModel(entry.name, entry.files if path is None else {path.name: _sha256(path)})
     return recorded
 
 

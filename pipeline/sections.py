@@ -29,6 +29,7 @@ __all__ = [
     "ExpressionModel",
     "Metrics",
     "Models",
+    "TemporalModel",
     "Worker",
 ]
 
@@ -81,6 +82,16 @@ class EnhancerModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TemporalModel:
+    """The network that follows the expression of one face over time."""
+
+    name: str = "temporal"
+    """Name in the model registry: `mien models list`."""
+    path: Path | None = None
+    """Your own ONNX file of such a head in place of the registry's, trained on the network that reads expressions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
     """The networks and where they run."""
 
@@ -90,6 +101,8 @@ class Models:
     """Reads expressions."""
     enhancer: EnhancerModel | None = None
     """Upscales small faces before they are read; off when absent."""
+    temporal: TemporalModel | None = None
+    """Follows expressions over time in place of the average of `analysis.temporal`, which it replaces when present."""
     device: Literal["cpu", "cuda", "tensorrt"] = "cpu"
     """Where the networks run."""
     threads: int = 1
@@ -112,7 +125,7 @@ class Analysis:
     quality: Gate = field(default_factory=Gate)
     """Which faces can be read; the others are `unknown`."""
     temporal: ExpressionFilter = field(default_factory=ExpressionFilter)
-    """Smooths the expression of one face over time."""
+    """Smooths the expression of one face over time; with `models.temporal` only `hold` and `reset_after` count."""
     illumination: Illumination = field(default_factory=Illumination)
     """Evens out the light on a face before it is read."""
     enhance: EnhanceGate = field(default_factory=EnhanceGate)
