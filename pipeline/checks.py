@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Protocol
 
 from connectors.elastic_settings import SINK
@@ -72,7 +72,8 @@ def check(
 def check_models(models: Models, tasks: Mapping[str, str]) -> Iterator[Complaint]:
     """Names of models that the registry doesn't have, or that do something else; `tasks` by name and alias."""
     for task in (each.name for each in fields(models)):
-        name = getattr(getattr(models, task), "name", None)
+        section = getattr(models, task)
+        name = section.name if is_dataclass(section) else None  # a folder has a name too
         fitting = [known for known, does in tasks.items() if does == task]
         if name is None or name in fitting:
             continue
