@@ -73,7 +73,7 @@ def check_models(models: Models, tasks: Mapping[str, str]) -> Iterator[Complaint
     """Names of models that the registry doesn't have, or that do something else; `tasks` by name and alias."""
     for task in (each.name for each in fields(models)):
         section = getattr(models, task)
-        name = section.name if is_dataclass(section) else None  # a folder has a name too
+        name = getattr(section, "name", None) if is_dataclass(section) else None  # a folder has a name too
         fitting = [known for known, does in tasks.items() if does == task]
         if name is None or name in fitting:
             continue
