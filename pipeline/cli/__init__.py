@@ -12,6 +12,7 @@ from operators.errors import ConfigError, MienError
 from pipeline.cli.bench import bench
 from pipeline.cli.cameras import cameras
 from pipeline.cli.capture import capture
+from pipeline.cli.compress import compress
 from pipeline.cli.config import config
 from pipeline.cli.dashboards import dashboards
 from pipeline.cli.elastic import elastic
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, capture, worker, train, evaluate, export):
+for command in (run, demo, analyze, record, replay, tune, capture, worker, train, evaluate, export, compress):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(cameras, name="cameras")

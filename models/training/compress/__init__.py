@@ -1,0 +1,1 @@
+"""Smaller and faster files of a trained classifier, and what each of them costs."""

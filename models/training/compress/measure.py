@@ -1,0 +1,115 @@
+"""What a compressed network costs and gains beside the one it was made from, through the session of the run time."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+from scipy.special import softmax
+
+from models.session import Session
+from models.training.compress.quantize import answers, as_faces, heads
+from models.training.faces import Data
+from models.training.report import Report, evaluate, fit_temperature
+
+__all__ = ["Alike", "Pace", "alike", "answer", "pace", "reports", "temperatures"]
+
+Floats = NDArray[np.float32]
+Answers = Mapping[str, Floats]
+"""Logits `(n, k)` of each head for all faces of the test split."""
+
+INTENSITY = "intensity"
+WARMUP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How like the other network's answers are: share of faces with the same top class, mean difference of shares."""
+
+    agreement: float
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Milliseconds of one call, the median of calls that took turns with the float network, and that one's."""
+
+    ms: float
+    float_ms: float
+
+
+def answer(model: ModelProto, data: Data) -> Answers:
+    """What a network says to the test split."""
+    return answers(model, as_faces(data.test.images))
+
+
+def reports(said: Answers, data: Data, temperature: Mapping[str, float] | None = None) -> dict[str, Report]:
+    """How well each head reads; of `ferplus` by the majority protocol, on faces beyond dispute.
+
+    A share of raters, as `intensity` is, has no right answer: it is left out.
+    """
+    found = {}
+    for head in _read(said, data):
+        mask, truth = _labelled(data, head)
+        divisor = np.float32(temperature[head] if temperature else 1)
+        found[head] = evaluate(_shares(said[head][mask] / divisor), truth, data.classes[head])
+    return found
+
+
+def temperatures(said: Answers, data: Data) -> dict[str, float]:
+    """Those that calibrate each head on the test split."""
+    fitted = {}
+    for head in _read(said, data):
+        mask, truth = _labelled(data, head)
+        fitted[head] = fit_temperature(said[head][mask], truth)
+    return fitted
+
+
+def alike(said: Answers, before: Answers) -> dict[str, Alike]:
+    """Compare all heads with those of the float network, on all faces, labelled or not."""
+    return {
+        head: Alike(
+            float((said[head].argmax(1) == before[head].argmax(1)).mean()),
+            float(np.abs(_shares(said[head]) - _shares(before[head])).mean()),
+        )
+        for head in said
+    }
+
+
+def pace(model: ModelProto, base: ModelProto, faces: Floats, *, threads: int = 1, rounds: int = 200) -> Pace:
+    """Time calls with all of `faces (n, 1, side, side)`, each beside one of the float network.
+
+    The two take turns, so that what else the machine does falls on both.
+    """
+    sessions = [Session(one.SerializeToString(), threads=threads, outputs=heads(one)) for one in (model, base)]
+    took: tuple[list[float], list[float]] = ([], [])
+    for turn in range(-WARMUP, rounds):
+        for session, times in zip(sessions, took, strict=True):
+            start = time.perf_counter()
+            session(faces)
+            if turn >= 0:
+                times.append(time.perf_counter() - start)
+    ms, float_ms = (1000 * statistics.median(times) for times in took)
+    return Pace(ms, float_ms)
+
+
+def _read(said: Answers, data: Data) -> list[str]:
+    return [head for head in said if head in data.classes and head != INTENSITY]
+
+
+def _labelled(data: Data, head: str) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which test faces have a label for a head, and their classes."""
+    targets = data.test.targets[head]
+    mask = targets.sum(1) > 0
+    if head == "ferplus":
+        mask &= data.test.clear
+    return mask, targets.argmax(1)[mask]
+
+
+def _shares(logits: Floats) -> Floats:
+    return np.asarray(softmax(logits, axis=1), np.float32)
