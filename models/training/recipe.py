@@ -47,6 +47,8 @@ class Head(Section):
 
     weight: Positive = 1.0
     """Of this loss among those of all heads."""
+    hard: bool = False
+    """Learn the class that most raters named, not how their votes are spread: cross-entropy, not KL divergence."""
     smoothing: Share = 0.0
     """Label smoothing: how much of each target is spread over all classes."""
     focal: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -168,6 +170,10 @@ class Recipe(Plan, kw_only=True):
     """Classes of the first head are drawn by their frequency to the power of -balance: 0.5 square root, 1 uniform."""
     model: Model = Model()
     augment: Augment = Augment()
+    freeze: bool = False
+    """Train the heads only; the trunk stays as `--init` brought it, batch norm included. For few pictures per class."""
+    consistency: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """Weight of the rule that a face, degraded, is read as the same face is when clean; 0 = none. Twice the cost."""
     teach: Share = 0.0
     """Weight of the teachers' answers (`--teacher RUN`) against the labels."""
 
@@ -205,7 +211,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def write_recipe(recipe: Plan, path: Path) -> None:
-    """Write it with all its defaults."""
+    """Write it with all its defaults, keys in the order of the recipe: that of the heads is the network's own."""
     document: dict[str, Any] = msgspec.to_builtins(recipe)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.sort_base_mapping_type_on_output = False
     with path.open("w") as file:
-        YAML(typ="safe").dump(document, file)
+        yaml.dump(document, file)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from models.training.recipe import Plan, Recipe, read_recipe, read_task
+from models.training.superres.recipe import SuperRecipe
+from models.training.temporal.recipe import TemporalRecipe
 from operators.errors import ConfigError
 
 __all__ = ["KINDS", "read_any"]
 
-KINDS: Mapping[str, type[Plan]] = {"expression": Recipe}
+KINDS: Mapping[str, type[Plan]] = {"expression": Recipe, "superres": SuperRecipe, "temporal": TemporalRecipe}
 
 
 def read_any(path: Path) -> Plan:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from operators.errors import ConfigError
-
-if TYPE_CHECKING:
-    from models.training.fit import Epoch
-    from models.training.recipe import Plan
 
 __all__ = ["DataOption", "export", "torch_there", "train"]
 
@@ -33,7 +28,12 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Run to begin from, to tune it to your own pictures.")
     ] = None,
     teacher: Annotated[
-        list[Path] | None, typer.Option(metavar="DIR", help="Run whose answers are learnt too; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="RUN",
+            help="Run whose answers are learnt too; may be repeated. Of super-resolution and temporal heads: the "
+            "classifier they work with.",
+        ),
     ] = None,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -44,8 +44,11 @@ def train(
     Example:  mien train models/training/recipes/expression_seresnet.yaml --data faces.npz --out runs/first
 
     Example:  mien train mine.yaml --data my-pictures --init runs/first --out runs/mine
+
+    Example:  mien train models/training/recipes/temporal_gru.yaml --data faces.npz --teacher runs/first --out runs/head
     """
     with torch_there():
+        from models.training.start import start
         from models.training.tasks import read_any
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -53,8 +56,16 @@ def train(
     columns = (TextColumn("epoch {task.fields[epoch]}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
     with Progress(*columns, TimeRemainingColumn(), transient=True) as bar:
         shown = bar.add_task("", total=None, epoch="")
-        given = _Given(data, out, init, tuple(teacher or ()), device)
-        for epoch in _epochs(plan, given, lambda done, of: bar.update(shown, completed=done, total=of)):
+        epochs = start(
+            plan,
+            data,
+            out,
+            init=init,
+            teachers=teacher or (),
+            device=device,
+            progress=lambda done, of: bar.update(shown, completed=done, total=of),
+        )
+        for epoch in epochs:
             scores = "  ".join(f"{name} {_score(value)}" for name, value in epoch.scores.items())
             bar.console.print(
                 f"epoch {epoch.epoch}/{epoch.of}  loss {epoch.loss:.3f}  {scores}  {epoch.seconds:.0f} s",
@@ -64,33 +75,6 @@ def train(
     typer.echo(
         f"{out}: `mien evaluate {out} --data {data}` says how good it is, `mien export {out} FILE.onnx` ships it"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What `mien train` was told besides the recipe."""
-
-    data: Path
-    out: Path
-    init: Path | None
-    teachers: Sequence[Path]
-    device: str
-
-
-def _epochs(plan: Plan, given: _Given, progress: Callable[[int, int], None]) -> Iterator[Epoch]:
-    """Begin or go on with the training that the task of a recipe asks for."""
-    from models.training.recipe import Recipe
-
-    if not isinstance(plan, Recipe):
-        raise ConfigError(f"no training is known for the task {plan.task}")
-    with torch_there():
-        from models.training.expression import train as train_expression
-        from models.training.faces import load_data
-    faces = load_data(given.data, side=plan.side)
-    typer.echo(f"{plan.name}: {len(faces.training)} faces to learn from, {len(faces.test)} to test on")
-    options = {"init": given.init, "teachers": given.teachers, "device": given.device}
-    epochs: Iterator[Epoch] = train_expression(plan, faces, given.out, progress=progress, **options)
-    return epochs
 
 
 def _score(value: float) -> str:
@@ -106,7 +90,7 @@ def export(
     Example:  mien export runs/first expression_seresnet.mine.onnx
     """
     with torch_there():
-        from models.training.export import export as write
+        from models.training.start import write
 
     typer.echo(f"{target} sha256 {write(run, target)}")
 
