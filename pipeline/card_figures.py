@@ -91,8 +91,9 @@ def _bias(content: Figures) -> Iterator[str]:
     for one, trait in dict.fromkeys((row["set"], row["trait"]) for row in content["groups"]):
         own = [row for row in content["groups"] if (row["set"], row["trait"]) == (one, trait)]
         cells = [f"{row['accuracy']:.1%} ({row['same_mix']:.1%}) +-{row['margin']:.1%}" for row in own]
-        rows.append([one, trait, *(cells if trait != "all" else [*cells, "", ""])])
-    yield table(["", "", "lowest third, or all", "middle", "highest"], rows)
+        named = trait if own[0]["group"].endswith("third") else f"{trait}: {', '.join(row['group'] for row in own)}"
+        rows.append([one, "all" if trait == "all" else named, *cells, *[""] * (3 - len(cells))])
+    yield table(["", "", "lowest third", "middle third", "highest third"], rows)
     for one, row in content["people"].items():
         if row:
             yield (

@@ -30,7 +30,7 @@ from models.training.provenance import here
 from models.training.report import QUALITIES, SIZES, Floats, Reader, corrected, expected_calibration_error, shrink
 from operators.errors import ConfigError
 
-__all__ = ["Group", "Neutral", "Portraits", "groups", "neutral", "people", "read_faces112", "read_ferplus"]
+__all__ = ["Group", "Neutral", "Portraits", "groups", "neutral", "people", "read_faces112", "read_ferplus", "sizes"]
 
 Classes = NDArray[np.int64]
 
@@ -40,6 +40,8 @@ FEWEST = 10
 """Pictures of a person that a share of them means something of."""
 SITE = 0.8
 """Share of neutral faces at the made-up site; the other classes are as frequent among themselves as in training."""
+FAR = (12, 16, 24)
+"""Sizes at which whole sets are read again, clean: how much worse far faces are read, by set."""
 LARGEST_OTHER = 0.35
 """What one other class may take of neutral far faces: the aim of issue 6."""
 
@@ -116,6 +118,14 @@ def groups(probs: Floats, faces: Portraits) -> Iterator[Group]:
     yield _group(probs, faces, np.ones(len(faces.truth), bool), trait="all", group="all")
 
 
+def sizes(read: Reader, faces: Portraits) -> Iterator[Group]:
+    """The whole set as a camera would see it that sees the faces so large."""
+    everyone = np.ones(len(faces.truth), bool)
+    for size in FAR:
+        probs = read([shrink(image, size, None) for image in faces.images])
+        yield _group(probs, faces, everyone, trait="size", group=f"{size} px")
+
+
 def neutral(read: Reader, faces: Portraits, classes: Sequence[str], priors: Floats) -> Iterator[Neutral]:
     """What neutral faces are read as, by size and compression, as shipped and with prior corrections."""
     column = list(classes).index(NEUTRAL)
@@ -178,7 +188,7 @@ def examine(read: Reader, classes: Sequence[str], priors: Floats, sets: Sequence
     rows, still, persons = [], [], {}
     for faces in sets:
         probs = read(list(faces.images))
-        rows += [asdict(group) for group in groups(probs, faces)]
+        rows += [asdict(group) for group in (*groups(probs, faces), *sizes(read, faces))]
         persons[faces.name] = people(probs, faces)
         still += [asdict(one) for one in neutral(read, faces, classes, priors)]
     data = {faces.name: faces.sha256 for faces in sets}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.training.bias import Portraits, as_markdown, examine, groups, neutral, people
+from models.training.bias import Portraits, as_markdown, examine, groups, neutral, people, sizes
 from models.training.report import Grey
 
 CLASSES = ("neutral", "happiness", "fear")
@@ -36,6 +36,14 @@ def test_groups_are_thirds_of_what_the_pictures_show() -> None:
     assert [row.accuracy for row in light] == [0, 1, 1]
     assert [row.faces for row in light] == [3, 3, 3]
     assert found["all", "all"].accuracy == pytest.approx(2 / 3, abs=1e-4)
+
+
+def test_sizes_are_those_of_the_pictures_that_are_read() -> None:
+    def short_sighted(faces: Sequence[Grey]) -> np.ndarray:
+        return answers([0 if face.shape[0] >= 16 else 1 for face in faces])
+
+    found = {row.group: row.accuracy for row in sizes(short_sighted, portraits([9, 9], [0, 0]))}
+    assert found == {"12 px": 0, "16 px": 1, "24 px": 1}
 
 
 def test_accuracy_of_the_same_mix_leaves_out_that_a_group_shows_other_expressions() -> None:

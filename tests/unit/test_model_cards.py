@@ -47,7 +47,8 @@ BIAS = {
     "groups": [
         {"set": "made up", "trait": "light", "group": group, "accuracy": share, "same_mix": 0.8, "margin": 0.02}
         for group, share in (("lowest third", 0.7), ("middle third", 0.8), ("highest third", 0.9))
-    ],
+    ]
+    + [{"set": "made up", "trait": "size", "group": "12 px", "accuracy": 0.6, "same_mix": 0.6, "margin": 0.02}],
     "people": {
         "made up": {
             "people": 4,
@@ -140,6 +141,7 @@ def test_figures_of_an_evaluation() -> None:
 def test_figures_of_a_bias_check() -> None:
     text = card(find("expression"), {"x.json": BIAS})
     assert "| made up | light | 70.0% (80.0%) +-2.0% | 80.0% (80.0%) +-2.0% | 90.0% (80.0%) +-2.0% |" in text
+    assert "| made up | size: 12 px | 60.0% (60.0%) +-2.0% |  |  |" in text
     assert "4 people of 10 pictures or more: accuracy 10.0% to 100.0%" in text
     assert "| clean | 80%; sadness 15% |" in text
     assert "| JPEG 50 | 80%; sadness 15% |" in text

@@ -6,6 +6,7 @@ import http.server
 import re
 import resource
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -328,6 +329,13 @@ def test_a_disk_that_takes_no_more(yunet: Entry, mirror: Path, tmp_path: Path) -
 def test_what_is_not_a_file_is_not_read(yunet: Entry, tmp_path: Path) -> None:
     (tmp_path / "weights.bin").mkdir()
     with pytest.raises(ModelError, match="needs the file"):
+        load("yunet", folder=tmp_path)
+
+
+def test_nothing_but_fetch_opens_a_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection"))
+    load("expression")
+    with pytest.raises(ModelError, match="which is not at"):
         load("yunet", folder=tmp_path)
 
 
