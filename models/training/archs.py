@@ -25,6 +25,18 @@ class Network(nn.Module):
         self.trunk = trunk
         self.drop = nn.Dropout(drop)
         self.heads = nn.ModuleDict({name: nn.Linear(channels, len(labels)) for name, labels in classes.items()})
+        self.frozen = False
+
+    def freeze(self) -> None:
+        """Let only the heads learn; the trunk stays as it is, what its batch norms know of the data included."""
+        self.trunk.requires_grad_(False)  # noqa: FBT003 -- torch's own signature
+        self.frozen = True
+
+    def train(self, mode: bool = True) -> Network:  # noqa: FBT001, FBT002 -- torch's own signature
+        super().train(mode)
+        if self.frozen:
+            self.trunk.eval()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         features = self.features(x)

@@ -10,11 +10,12 @@ import io
 import av
 import cv2
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.training.recipe import Augment, Degrade
 
-__all__ = ["augment", "degrade", "h264", "jpeg"]
+__all__ = ["augment", "clean_and_degraded", "degrade", "h264", "jpeg"]
 
 Grey = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -29,6 +30,12 @@ def augment(image: Grey, rng: Rng, how: Augment) -> Grey:
     if rng.random() < how.jitter:
         image = _noisy(image, rng, rng.uniform(1, 6))
     return _occlude(image, rng) if rng.random() < how.occlude else image
+
+
+def clean_and_degraded(image: Grey, rng: Rng, how: Augment) -> tuple[Grey, Grey]:
+    """Draw one variation, and what distance and a camera make of it."""
+    clean = augment(image, rng, replace(how, degrade=replace(how.degrade, share=0.0)))
+    return clean, degrade(clean, rng, how.degrade)
 
 
 def degrade(image: Grey, rng: Rng, how: Degrade) -> Grey:

@@ -15,14 +15,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from models.training.archs import Network, build
-from models.training.augment import augment
+from models.training.augment import augment, clean_and_degraded
+from models.training.beginning import beginning
 from models.training.faces import Data, Faces
-from models.training.fit import Epoch, Progress, fit, load_checkpoint
-from models.training.losses import head_loss
+from models.training.fit import Epoch, Progress, Task, fit, load_checkpoint
+from models.training.losses import consistency_loss, head_loss
 from models.training.recipe import Recipe, read_recipe
 from operators.errors import ConfigError
 
-__all__ = ["Result", "answers", "as_input", "load_run", "train"]
+__all__ = ["Result", "answers", "as_input", "load_run", "reading", "train"]
 
 Batch = tuple[Tensor, dict[str, Tensor]]
 
@@ -48,16 +49,24 @@ def train(
 ) -> Iterator[Epoch]:
     """Run or resume a training, epoch by epoch; the scores are the share of right answers of each head.
 
-    `init` is the run to begin from, where this one is new; `teachers` are runs whose mean answer is learnt too. Raises
-    ConfigError where the recipe asks for what the data don't have, or the folder holds another run.
+    `init` is what to begin from, where this run is new (`beginning`); `teachers` are runs whose mean answer is learnt
+    too. Raises ConfigError where the recipe asks for what the data don't have, or the folder holds another run.
     """
-    _check(recipe, data)
+    _check(recipe, data, init)
     torch.manual_seed(recipe.seed)
     classes = {head: data.classes[head] for head in recipe.heads}
     model = build(recipe.model, classes).to(device, memory_format=torch.channels_last)
-    taught = _taught(data.training, recipe, classes, teachers, device)
-    begin = None if init is None else _fitting(init, model, device)
+    if recipe.freeze:
+        model.freeze()
+    taught = _taught(_hardened(data.training, recipe), recipe, classes, teachers, device)
+    begin = None if init is None else beginning(init, model, device=device)
     yield from fit(_Reading(recipe, model, taught, data, device), recipe, out, begin=begin, progress=progress)
+
+
+def reading(recipe: Recipe, model: nn.Module, data: Data, *, device: str = "cpu") -> Task:
+    """What `train` fits, for a network that is there already and has the heads of the recipe; raises ConfigError."""
+    _check(recipe, data, None)
+    return _Reading(recipe, model, data.training, data, device)
 
 
 def load_run(run: Path) -> Result:
@@ -95,7 +104,7 @@ class _Reading:
     """The task: faces in, the labels of every head out."""
 
     recipe: Recipe
-    model: Network
+    model: nn.Module
     faces: Faces
     data: Data
     device: str
@@ -114,14 +123,17 @@ class _Reading:
         )
 
     def loss(self, model: Any, batch: Batch) -> Tensor:  # noqa: ANN401 -- the network, compiled
-        images, targets = batch[0].to(self.device, memory_format=torch.channels_last), batch[1]
-        targets = {head: rows.to(self.device) for head, rows in targets.items()}
+        images, targets = batch[0].to(self.device), {head: rows.to(self.device) for head, rows in batch[1].items()}
         if self.recipe.augment.mixup:
             images, targets = _mixed(images, targets, self.recipe.augment.mixup)
-        losses = [
-            head.weight * head_loss(logits, targets[name], head, self._counts(name))
-            for (name, head), logits in zip(self.recipe.heads.items(), model(images), strict=True)
-        ]
+        views = images.shape[1]
+        outputs = model(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+        losses = []
+        for (name, head), logits in zip(self.recipe.heads.items(), outputs, strict=True):
+            loss = head_loss(logits, targets[name].repeat_interleave(views, 0), head, self._counts(name))
+            if views > 1:
+                loss = loss + self.recipe.consistency * consistency_loss(logits[0::2], logits[1::2])
+            losses.append(head.weight * loss)
         return torch.stack(losses).sum()
 
     def scores(self, model: nn.Module) -> dict[str, float]:
@@ -136,11 +148,11 @@ class _Reading:
 
 
 class _Augmented(Dataset[Batch]):
-    """Training faces, varied anew at each draw."""
+    """Training faces `(views, 1, side, side)`, varied anew at each draw: one view, or clean and degraded."""
 
     def __init__(self, faces: Faces, recipe: Recipe) -> None:
         self.images, self.targets = faces.images, {head: faces.targets[head] for head in recipe.heads}
-        self.how = recipe.augment
+        self.how, self.both = recipe.augment, recipe.consistency > 0
         self.rng: np.random.Generator | None = None
 
     def __len__(self) -> int:
@@ -149,11 +161,17 @@ class _Augmented(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         if self.rng is None:  # in the worker: the loader seeds each worker of each epoch differently
             self.rng = np.random.default_rng(torch.initial_seed())
-        image = augment(self.images[index], self.rng, self.how)
-        return as_input(image), {head: torch.from_numpy(rows[index]) for head, rows in self.targets.items()}
+        image = self.images[index]
+        if self.both:
+            views = np.stack(clean_and_degraded(image, self.rng, self.how))
+        else:
+            views = augment(image, self.rng, self.how)[None]
+        return as_input(views), {head: torch.from_numpy(rows[index]) for head, rows in self.targets.items()}
 
 
-def _check(recipe: Recipe, data: Data) -> None:
+def _check(recipe: Recipe, data: Data, init: Path | None) -> None:
+    if recipe.freeze and init is None:
+        raise ConfigError("freeze: true trains the heads of a network that is there: name its run with --init")
     unknown = [head for head in recipe.heads if head not in data.classes]
     if unknown or not recipe.heads:
         raise ConfigError(f"the data have no labels for {unknown}: expected heads among {list(data.classes)}")
@@ -164,14 +182,13 @@ def _check(recipe: Recipe, data: Data) -> None:
         )
 
 
-def _fitting(run: Path, model: Network, device: str) -> dict[str, Tensor]:
-    """The weights of another run, but for heads with other classes."""
-    weights, _ = load_checkpoint(run, device)
-    own = model.state_dict()
-    fitting = {key: value for key, value in weights.items() if key in own and own[key].shape == value.shape}
-    if not {key for key in own if key.startswith("trunk.")} <= fitting.keys():
-        raise ConfigError(f"{run} holds another architecture: expected the model of the recipe")
-    return fitting
+def _hardened(faces: Faces, recipe: Recipe) -> Faces:
+    """The faces with one class each for the heads that learn no distribution."""
+    targets = dict(faces.targets)
+    for head in [name for name, how in recipe.heads.items() if how.hard]:
+        rows = targets[head]
+        targets[head] = np.eye(rows.shape[1], dtype=np.float32)[rows.argmax(1)] * (rows.sum(1, keepdims=True) > 0)
+    return Faces(faces.images, targets, faces.clear)
 
 
 def _taught(

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.training.recipe import Plan, read_recipe, write_recipe
-from operators.errors import ConfigError
+from operators.errors import ConfigError, ModelError
 
 __all__ = ["Batches", "Epoch", "Progress", "Task", "fit", "load_checkpoint"]
 
@@ -85,7 +85,7 @@ def fit(
     """Run or resume a training, epoch by epoch. The moving average of the weights is the result.
 
     `begin` holds weights to begin from, where this run is new; what it lacks stays random. Raises ConfigError where the
-    folder holds another run, OSError where it can't be written.
+    folder holds another run, ModelError where a checkpoint can't be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     _check_folder(plan, out)
@@ -169,7 +169,14 @@ class _Run:
         """Write the checkpoint, whole or not at all."""
         states = {name: part.state_dict() for name, part in self.parts().items()}
         partial = path.with_suffix(".partial")
-        torch.save({**self.task.about(), "epoch": epochs, **states}, partial)
+        try:
+            torch.save({**self.task.about(), "epoch": epochs, **states}, partial)
+        except (OSError, RuntimeError) as error:  # torch's own writer raises the latter
+            partial.unlink(missing_ok=True)
+            raise ModelError(
+                f"{path} can't be written after epoch {epochs}: is the disk full? The one before it is still there, "
+                f"and the same command goes on from it ({error})"
+            ) from error
         partial.replace(path)
 
 

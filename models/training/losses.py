@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.training.recipe import Head
 
-__all__ = ["head_loss"]
+__all__ = ["consistency_loss", "head_loss"]
 
 
 def head_loss(logits: Tensor, targets: Tensor, head: Head, counts: Tensor) -> Tensor:
@@ -29,6 +29,15 @@ def head_loss(logits: Tensor, targets: Tensor, head: Head, counts: Tensor) -> Te
     if head.effective:
         terms = terms * effective_weights(counts, head.effective)
     return terms.sum() / labelled.sum().clamp(min=1)
+
+
+def consistency_loss(clean: Tensor, degraded: Tensor) -> Tensor:
+    """How far the answer for a degraded face `(n, k)` is from that for the same face clean: KL divergence, a scalar.
+
+    The clean answer is the teacher: it isn't pulled towards the other one.
+    """
+    expected = F.log_softmax(clean.detach().float(), 1)
+    return F.kl_div(F.log_softmax(degraded.float(), 1), expected, log_target=True, reduction="batchmean")
 
 
 def effective_weights(counts: Tensor, beta: float) -> Tensor:
