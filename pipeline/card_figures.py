@@ -5,7 +5,8 @@ A file concerns a model in one of these ways, whatever it is called:
 - `models`: reports of `mien evaluate -o FILE`, by the model's name;
 - `kind: bias` and `model`: what `python -m models.training.bias -o FILE` wrote;
 - `accuracy` and `speed` with rows of `model` and `detail`: what `tests.benchmarks.detect_wider` wrote;
-- else `rows` with a `model` (a name or an alias): they are shown as they are, under the file's `title`.
+- else `rows` with a `model` (a name or an alias), or a file with one for all its rows: their numbers and words are
+  shown as they are, under the file's `title`; lists and tables in them are not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def concerning(entry: Entry, name: str, content: Figures) -> Iterator[str]:
     elif "accuracy" in content:
         yield from _detection(entry, content)
     else:
-        rows = [row for row in content.get("rows", ()) if _means(str(row.get("model", "")), entry)]
+        whole = content.get("model", "")
+        rows = [row for row in content.get("rows", ()) if _means(str(row.get("model", whole)), entry)]
         if rows:
             yield f"### {content.get('title', Path(name).stem)}"
             yield from (_plain(rows), _origin(content))
@@ -141,8 +143,9 @@ def _detection(entry: Entry, content: Figures) -> Iterator[str]:
 
 
 def _plain(rows: Sequence[Row]) -> str:
-    keys = list(dict.fromkeys(key for row in rows for key in row if key != "model"))
-    return table(keys, [[shown(row.get(key, "")) for key in keys] for row in rows])
+    plain = [{key: value for key, value in row.items() if isinstance(value, str | int | float)} for row in rows]
+    keys = list(dict.fromkeys(key for row in plain for key in row if key != "model"))
+    return table(keys, [[shown(row.get(key, "")) for key in keys] for row in plain])
 
 
 def _origin(content: Figures) -> str:

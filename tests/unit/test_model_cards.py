@@ -161,6 +161,12 @@ def test_any_rows_that_name_the_model() -> None:
     assert "Compression" not in card(find("mtcnn"), {"x.json": ROWS})
 
 
+def test_a_file_of_one_model_shows_all_rows_without_what_is_no_number_or_word() -> None:
+    content = {"model": "mtcnn", "rows": [{"variant": "a", "ms": 1.5, "cells": [1, 2]}, {"variant": "b", "ms": 2}]}
+    text = card(find("mtcnn.wider"), {"speed.json": content})
+    assert "### speed\n\n| variant | ms |\n|---|---|\n| a | 1.5 |\n| b | 2 |" in text
+
+
 def test_cards_are_written_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "model-card.md"
     page.write_text(f"before\n{BEGIN}old\n{END}after\n")

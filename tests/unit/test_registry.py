@@ -102,6 +102,11 @@ def test_names_and_aliases_are_unique() -> None:
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+def test_names_are_arch_variant_tag(entry: Entry) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9-]+)?\.[a-z0-9-]+", entry.name)
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_entry_says_what_a_caller_must_know(entry: Entry) -> None:
     assert entry.task in {"detector", "expression", "enhancer"}
     assert entry.files
