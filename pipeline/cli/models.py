@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,8 @@ import typer
 from operators.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from models.registry import Entry
 
 __all__ = ["models"]
@@ -72,11 +75,7 @@ def fetch(
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, transient=True) as bar:
         for name in known if everything else names or ():
-            task = bar.add_task(name, total=None)
-
-            def show(done: int, total: int | None, *, task: int = int(task)) -> None:
-                bar.update(bar.tasks[task].id, completed=done, total=total)
-
+            show = partial(_show, bar, bar.add_task(name, total=None))
             for path in fetch_model(name, mirror=mirror, folder=to, progress=show):
                 typer.echo(path)
 
@@ -166,6 +165,10 @@ def cards(
 
     for path in write_cards(docs):
         typer.echo(path)
+
+
+def _show(bar: Progress, task: TaskID, done: int, total: int | None) -> None:
+    bar.update(task, completed=done, total=total)
 
 
 def _obtainable(entry: Entry, mirror: Path | None) -> bool:
