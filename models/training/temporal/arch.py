@@ -62,7 +62,7 @@ class TimedGru(nn.Module):
         memory = entered.new_zeros(len(entered), self.hidden)
         memories = []
         for step, seconds in zip(entered.unbind(1), dt.unbind(1), strict=True):
-            memory = self._move(step, seconds, memory)
+            memory = self._move(step, seconds, memory * (seconds < FRESH_S))
             memories.append(memory)
         return self._answered(torch.stack(memories, 1))
 

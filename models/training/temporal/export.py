@@ -44,13 +44,12 @@ def as_onnx(head: Head) -> bytes:
         )
     # Each a tensor of its own: given one tensor twice, the exporter takes two inputs for the same.
     example = tuple(torch.full((2, width), 0.1) for width in (len(head.labels), 1, 1, 1, model.hidden))
-    n = torch.export.Dim("n", min=1)
     program = torch.onnx.export(
         model,
         example,
         input_names=INPUTS,
         output_names=TEMPORAL_OUTPUTS,
-        dynamic_shapes=({0: n},) * len(example),
+        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) * len(example),
         opset_version=OPSET,
         dynamo=True,
     )
