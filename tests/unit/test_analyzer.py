@@ -9,10 +9,13 @@ import pytest
 
 from connectors.scene import load_figure, render
 from models.registry import load
+from models.session import Session
+from models.temporal import TEMPORAL_OUTPUTS, TemporalHead, TemporalOptions
 from operators.analyze import Analyzer, CameraView
 from operators.motion import MotionGate
 from operators.records import UNKNOWN, Clock, Frame, Observation, Reading, TrackEventKind
 from operators.zones import Zone
+from tests.networks import temporal_network
 
 NEAR_S, FAR_S, GONE_S = 10.0, 3.0, 21.5
 """Moments of the scene's loop: in front of the camera, at the door, nobody there."""
@@ -79,6 +82,20 @@ def test_batches_of_any_size_see_the_same(analyzer: Analyzer, walk: list[Frame])
         for left, right in zip(a.faces, b.faces, strict=True):
             assert left.label == right.label
             assert left.scores == pytest.approx(right.scores, abs=1e-4)
+
+
+def test_a_learned_head_sees_the_same_in_batches_of_any_size(analyzer: Analyzer, walk: list[Frame]) -> None:
+    labels = analyzer.classifier.labels
+    session = Session(temporal_network(len(labels)), threads=1, outputs=TEMPORAL_OUTPUTS)
+    learned = replace(analyzer, temporal=TemporalHead(session, labels, TemporalOptions(memory=len(labels) + 1)))
+    _, together = learned.step(None, walk)
+    for cut in (1, 3):
+        states, first = learned.step(None, walk[:cut])
+        kept = {name: dict(state.filters) for name, state in states.items()}
+        _, rest = learned.step(states, walk[cut:])
+        assert first + rest == together
+        assert kept == {name: dict(state.filters) for name, state in states.items()}
+    assert {main_face(one).label for one in together} == {"happiness", "neutral"}
 
 
 def test_the_state_passed_in_is_not_changed(analyzer: Analyzer, walk: list[Frame]) -> None:

@@ -52,6 +52,7 @@ def as_onnx(head: Head) -> bytes:
         dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) * len(example),
         opset_version=OPSET,
         dynamo=True,
+        verbose=False,
     )
     written = io.BytesIO()
     program.save(written)
