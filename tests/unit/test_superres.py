@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
@@ -21,13 +22,16 @@ from models.training.superres.table import (
     as_document,
     as_markdown,
     compare,
+    gate,
     kind,
     measure,
     pooled,
 )
+from operators.enhance import EnhanceGate
 from operators.errors import ConfigError
 from tests.networks import upscaling_network
 
+FIGURES = Path(__file__).parents[2] / "docs/figures/superres.json"
 RECIPES = sorted((Path(__file__).parents[2] / "models/training/recipes").glob("superres_*.yaml"))
 PLAIN = Distance(blur=0, noise=0, jpeg=0, h264=0)
 
@@ -128,6 +132,34 @@ def test_what_chance_could_do_is_told_from_what_it_could_not() -> None:
     assert {one.p for one in compare(row("a", base), row("b", base))} == {1.0}
 
 
+@pytest.mark.parametrize(
+    ("gains", "interval"),
+    [
+        ((0.3, 0.3, 0.3), (12, 32)),
+        ((0.3, 0.3, 0.0), (12, 20)),
+        ((0.0, 0.3, 0.3), (14, 32)),
+        ((0.3, 0.0, 0.3), (12, 14)),
+        ((0.0, 0.0, 0.0), None),
+    ],
+)
+def test_the_gate_lets_those_sizes_through_that_gain(gains: tuple[float, ...], interval: object) -> None:
+    rng = np.random.default_rng(6)
+    base = rng.random((500, len(CELLS))) < 0.6
+    by_size = dict(zip((12, 16, 24), gains, strict=True))
+    better = base | (rng.random(base.shape) < [by_size[side] for side, _ in CELLS])
+    assert gate(row("a", better), row("b", base)) == interval
+
+
+def test_the_gate_is_that_of_the_figures_and_the_page_is_theirs() -> None:
+    if not FIGURES.exists():
+        pytest.skip("no table has been measured with the classifier that is shipped")
+    document = json.loads(FIGURES.read_text())
+    assert FIGURES.with_suffix(".md").read_text() == as_markdown(document)
+    pairs = {(pair["first"], pair["second"]): pair["gate"] for pair in document["pairs"]}
+    interval = pairs["own + classifier", "bilinear + classifier"]
+    assert interval is None or tuple(interval) == (EnhanceGate().min_px, EnhanceGate().max_px)
+
+
 def test_mcnemar_is_the_exact_test() -> None:
     a, b = np.zeros((20, len(CELLS)), bool), np.zeros((20, len(CELLS)), bool)
     a[:9], b[9] = True, True
@@ -150,7 +182,8 @@ def test_chains_are_measured_and_told() -> None:
         measure(Chain(name, way, read), some, truth)
         for name, way in (("a", by_bilinear), ("b", by_bicubic), ("c", double))
     ]
-    document = as_document(rows, [(rows[1], rows[0])], {"machine": "m"})
+    context = {"machine": "m", "commit": None, "command": "table", "data_sha256": "0" * 64, "faces": 16}
+    document = json.loads(json.dumps(as_document(rows, [(rows[1], rows[0])], context)))
     cells = document["rows"][1]["cells"]
     assert [kind(cell["side"], cell["quality"]) for cell in cells[:4]] == ["12 px", "16 px", "24 px", "12 px JPEG 50"]
     assert all(cell["accuracy"] == 1.0 for cell in cells)
@@ -158,7 +191,7 @@ def test_chains_are_measured_and_told() -> None:
     assert all(0 < ms < 1000 for one in document["rows"] for ms in one["ms"].values())
     text = as_markdown(document)
     assert "b against a: +0.00 points" in text
-    assert text.count("| c |") == 3
+    assert text.count("| c |") == 4
 
 
 def test_the_grid_has_a_row_for_each_kind_and_a_column_for_each_enlargement() -> None:

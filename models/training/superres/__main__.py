@@ -61,8 +61,8 @@ def table(asked: argparse.Namespace) -> None:
     context = {**here(), "command": asked.command, "data_sha256": data.sha256, "faces": len(faces), "runs": runs}
     document = as_document(list(rows.values()), pairs, context)
     write_json(document, asked.out.with_suffix(".json"))
-    asked.out.with_suffix(".md").write_text(as_markdown(document) + "\n")
-    print(as_markdown(document))
+    asked.out.with_suffix(".md").write_text(as_markdown(document))
+    print("\n" + as_markdown(document))
 
 
 RUNS = ("pixel", "own", "joint", "rival", "general", "animevideo")

@@ -10,7 +10,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import dropwhile, takewhile
 from typing import Any
 
 import cv2
@@ -22,13 +23,28 @@ from models.training.faces import Faces, Grey
 from models.training.report import Reader, shrink
 from models.training.superres.enlarge import SIDE, Enlarge, at, by_bilinear
 
-__all__ = ["CELLS", "Cell", "Chain", "Pairing", "Row", "as_markdown", "compare", "measure", "pooled"]
+__all__ = [
+    "CELLS",
+    "Cell",
+    "Chain",
+    "Pairing",
+    "Row",
+    "as_document",
+    "as_markdown",
+    "compare",
+    "gate",
+    "kind",
+    "measure",
+    "pooled",
+]
 
 CELLS = tuple((side, quality) for quality in (None, 50) for side in (12, 16, 24))
 """Pixels of the face and JPEG quality."""
 SEED = 1
 TIMED = 100
 """Faces that are enlarged one by one to see how long it takes."""
+RANGES = {12: (12.0, 14.0), 16: (14.0, 20.0), 24: (20.0, 32.0)}
+"""The faces that each size stands for when the gate of `operators.enhance` is set."""
 LOOKED_AT = 800
 """Faces that the structural similarity is computed of: it takes longer than all else."""
 
@@ -129,6 +145,17 @@ def pooled(first: Row, second: Row, *, rounds: int = 2000) -> Pooled:
     return Pooled(float(ahead.mean()), float(low), float(high))
 
 
+def gate(first: Row, second: Row) -> tuple[float, float] | None:
+    """Smallest and largest pixels of the faces that the first chain reads better, beyond chance; None where it doesn't.
+
+    One interval, for one gate: from the smallest size that gains to the first that doesn't.
+    """
+    gains = [pooled(_only(first, side), _only(second, side)).low > 0 for side in RANGES]
+    won = dict(zip(RANGES.values(), gains, strict=True))
+    run = list(takewhile(won.get, dropwhile(lambda bounds: not won[bounds], won)))
+    return (run[0][0], run[-1][1]) if run else None
+
+
 def as_document(rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]], context: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that was measured, as plain values for JSON."""
     return {
@@ -140,6 +167,7 @@ def as_document(rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]], context: 
                 "first": first.name,
                 "second": second.name,
                 "pooled": asdict(pooled(first, second)),
+                "gate": gate(first, second),
                 "kinds": [asdict(one) for one in compare(first, second)],
             }
             for first, second in pairs
@@ -148,29 +176,43 @@ def as_document(rows: Sequence[Row], pairs: Sequence[tuple[Row, Row]], context: 
 
 
 def as_markdown(document: Mapping[str, Any]) -> str:
-    """The tables of a document."""
+    """A document as a page."""
     rows = document["rows"]
     kinds = [kind(cell["side"], cell["quality"]) for cell in rows[0]["cells"]]
-    accuracy = [[row["name"], *(f"{100 * cell['accuracy']:.1f}" for cell in row["cells"])] for row in rows]
-    likeness = [[row["name"], *(f"{cell['psnr']:.1f} / {cell['ssim']:.3f}" for cell in row["cells"])] for row in rows]
     sides = list(rows[0]["ms"])
-    speed = [[row["name"], *(f"{row['ms'][side]:.2f}" for side in sides)] for row in rows]
-    return "\n\n".join(
-        [
-            "Accuracy in percent:",
-            _table(["", *kinds], accuracy),
-            "Likeness to the undegraded face, PSNR in dB / SSIM:",
-            _table(["", *kinds], likeness),
-            "Milliseconds to enlarge one face on one thread:",
-            _table(["", *(f"{side} px" for side in sides)], speed),
-            *(_pair(pair) for pair in document["pairs"]),
-        ]
-    )
+
+    def cells(say: Callable[[Mapping[str, Any]], str]) -> list[list[str]]:
+        return [[row["name"], *(say(cell) for cell in row["cells"])] for row in rows]
+
+    parts = [
+        "# Chains side by side",
+        f"FER+ majority labels, {document['faces']:,} faces of the public split (data sha256 "
+        f"{document['data_sha256'][:16]}), shrunk by area. Commit {document['commit'] or 'none'}, seed "
+        f"{document['seed']}, on {document['machine']}:",
+        f"    python -m models.training.superres {document['command']}",
+        "Accuracy in percent:",
+        _table(["", *kinds], cells(lambda cell: f"{100 * cell['accuracy']:.1f}")),
+        "Macro recall in percent:",
+        _table(["", *kinds], cells(lambda cell: f"{100 * cell['macro_recall']:.1f}")),
+        "Likeness to the undegraded face, PSNR in dB / SSIM:",
+        _table(["", *kinds], cells(lambda cell: f"{cell['psnr']:.1f} / {cell['ssim']:.3f}")),
+        "Milliseconds to enlarge one face on one thread:",
+        _table(
+            ["", *(f"{side} px" for side in sides)], [[r["name"], *(f"{r['ms'][s]:.2f}" for s in sides)] for r in rows]
+        ),
+        *(_pair(pair) for pair in document["pairs"]),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def kind(side: int, quality: int | None) -> str:
     """What a kind of face is called."""
     return f"{side} px" + (f" JPEG {quality}" if quality else "")
+
+
+def _only(row: Row, side: int) -> Row:
+    """A row's faces of one size, at every quality."""
+    return replace(row, right=row.right[:, [i for i, cell in enumerate(CELLS) if cell[0] == side]])
 
 
 def _pair(pair: Mapping[str, Any]) -> str:
