@@ -58,9 +58,12 @@ BATCH = 64
 
 def int8_dynamic(source: ModelProto) -> ModelProto:
     """Weights as INT8; the range of every activation is measured anew at each call, so nothing has to be calibrated."""
+    copy = ModelProto()
+    copy.CopyFrom(source)
+    del copy.graph.value_info[:]  # the quantiser transposes weights, and shapes that were noted before contradict it
     with tempfile.TemporaryDirectory() as folder, _quiet():
         target = Path(folder) / "net.onnx"
-        quantize_dynamic(source, target, weight_type=QuantType.QUInt8, per_channel=True)
+        quantize_dynamic(copy, target, weight_type=QuantType.QUInt8, per_channel=True)
         return onnx.load(target)
 
 
@@ -95,7 +98,7 @@ def fp16(source: ModelProto) -> ModelProto:
     return convert_float_to_float16(copy, keep_io_types=True)
 
 
-def calibration_faces(images: Grey, *, seed: int = 1, count: int = CALIBRATED_ON) -> Floats:
+def calibration_faces(images: Grey, *, seed: int, count: int = CALIBRATED_ON) -> Floats:
     """Training faces drawn by a seed, half of them as a camera sees them from afar: `(count, 1, side, side)`."""
     rng = np.random.default_rng(seed)
     drawn = images[rng.choice(len(images), min(count, len(images)), replace=False)]
@@ -188,12 +191,15 @@ def _initialiser(graph: GraphProto, name: str) -> NDArray[np.generic] | None:
 
 
 class _Batches(CalibrationDataReader):
-    """The calibration faces, some at a time: their activations have to fit into memory."""
+    """The calibration faces, some at a time, as their activations have to fit into memory.
+
+    All batches are of one size, which the histograms of ONNX Runtime ask for; what is left over isn't used.
+    """
 
     def __init__(self, name: str, faces: Floats) -> None:
-        self._left: Iterator[dict[str, Floats]] = (
-            {name: faces[start : start + BATCH]} for start in range(0, len(faces), BATCH)
-        )
+        size = min(BATCH, len(faces))
+        starts = range(0, len(faces) - size + 1, size)
+        self._left: Iterator[dict[str, Floats]] = ({name: faces[start : start + size]} for start in starts)
 
     def get_next(self) -> dict[str, Floats] | None:
         return next(self._left, None)

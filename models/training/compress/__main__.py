@@ -1,0 +1,141 @@
+"""Make every compressed variant of a classifier and measure it beside the float network; see docs/compression.md.
+
+python -m models.training.compress --classifier RUN --data fer2013plus_train_public.npz --student RUN --work compressed
+
+What is made is kept in the folder of --work: the same command goes on where it was cut off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import ModelProto
+
+from models.training.compress.measure import answer
+from models.training.compress.methods import SEED, How, Source, compress, read_source
+from models.training.compress.table import FLOAT, best, markdown, row
+from models.training.faces import Data, load_data
+from models.training.fit import Epoch
+from models.training.provenance import here
+from operators.errors import MienError
+
+FIGURES = Path("docs/figures/compression.json")
+
+
+def main() -> None:
+    """Make, measure, write the figures as JSON, and the table to the terminal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--classifier", required=True, help="folder of a run")
+    parser.add_argument("--name", help="what the registry calls it, for its card; default: the folder")
+    parser.add_argument("--data", type=Path, required=True, help="what it was trained on")
+    parser.add_argument("--student", action="append", default=[], help="run of a distilled network; may be repeated")
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
+    parser.add_argument("--share", type=float, default=0.3, help="to prune")
+    parser.add_argument("--tune-int8", type=Path, help="recipe in place of tune_int8.yaml")
+    parser.add_argument("--tune-pruned", type=Path, help="recipe in place of tune_pruned.yaml")
+    parser.add_argument("--rounds", type=int, default=400, help="timed calls with one face, of each pair of networks")
+    parser.add_argument("--trial", action="store_true", help="mark the figures as those of a trial")
+    parser.add_argument("-o", "--output", type=Path, default=FIGURES)
+    given = parser.parse_args()
+    try:
+        figures = measure(given)
+    except MienError as error:
+        sys.exit(f"{error}")
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    given.output.write_text(json.dumps(figures, indent=1) + "\n")
+    print(markdown(figures["rows"]))
+    print(f"default: {figures['default']}; written to {given.output}")
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """All figures, with what they depend on."""
+    source, data = read_source(given.classifier), load_data(given.data)
+    folder = given.work / source.sha256[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    before = answer(source.file, data)
+    rows = []
+    for variant, make in variants(source, data, folder, given).items():
+        made = _kept(folder / f"{_plain(variant)}.onnx", make)
+        _say(f"measuring {variant}")
+        found = row(variant, made, source.file, before, data, rounds=given.rounds)
+        rows.append({"model": given.name or given.classifier, **found})
+    return {
+        **here(),
+        "title": "Compression",
+        "trial": given.trial,
+        "classifier_sha256": source.sha256,
+        "data_sha256": data.sha256,
+        "seed": SEED,
+        "share": given.share,
+        "default": best(rows),
+        "rows": rows,
+    }
+
+
+def variants(
+    source: Source, data: Data, folder: Path, given: argparse.Namespace
+) -> Mapping[str, Callable[[], ModelProto]]:
+    """How to make each network of the table, by name, the float one first."""
+    how = How(share=given.share, epoch=_epoch, progress=_counted)
+    int8 = partial(_static, data=data, folder=folder)
+    made: dict[str, Callable[[], ModelProto]] = {FLOAT: lambda: source.file}
+    for method in ("int8-static", "int8-dynamic", "fp16"):
+        made[method] = partial(compress, source, method, data, folder, how)
+    aware = replace(how, recipe=given.tune_int8)
+    made["int8-qat"] = partial(compress, source, "int8-qat", data, folder / "int8-qat", aware)
+    for of in ("channels", "work"):
+        name = f"pruned by {given.share:.0%} of {of}"
+        pruning = replace(how, of=of, recipe=given.tune_pruned)
+        made[name] = partial(compress, source, "prune", data, folder / _plain(name), pruning)
+        made[f"{name}, int8-static"] = partial(int8, name)
+    for student in given.student:
+        name = f"student {Path(student).name}"
+        made[name] = lambda student=student: read_source(student).file
+        made[f"{name}, int8-static"] = partial(int8, name)
+    return made
+
+
+def _static(name: str, *, data: Data, folder: Path) -> ModelProto:
+    """A network that was made before, in 8 bits."""
+    before = Source(onnx.load(folder / f"{_plain(name)}.onnx"))
+    return compress(before, "int8-static", data, folder, How())
+
+
+def _kept(path: Path, make: Callable[[], ModelProto]) -> ModelProto:
+    """What is there, or else is made now."""
+    if not path.exists():
+        _say(f"making {path.stem}")
+        partial_ = path.with_suffix(".partial")
+        onnx.save(make(), partial_)
+        partial_.replace(path)
+    return onnx.load(path)
+
+
+def _plain(name: str) -> str:
+    """A name for a file."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name)
+
+
+def _epoch(epoch: Epoch) -> None:
+    scores = "  ".join(f"{name} {value:.1%}" for name, value in epoch.scores.items())
+    _say(f"epoch {epoch.epoch}/{epoch.of}  loss {epoch.loss:.3f}  {scores}  {epoch.seconds:.0f} s")
+
+
+def _counted(done: int, of: int) -> None:
+    print(f"\rbatch {done}/{of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
