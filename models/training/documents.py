@@ -24,7 +24,7 @@ def as_document(found: Sequence[Evaluation], data: Data, asked: Asked) -> dict[s
     context = {
         **here(),
         "data_sha256": data.sha256,
-        "faces": "every picture" if asked.whole else "test split",
+        "faces": "all" if asked.whole else "test split",
         "majority_only": asked.clear,
     }
     return {**context, "models": [_one(evaluation) for evaluation in found]}
@@ -64,7 +64,7 @@ def as_markdown(found: Sequence[Evaluation], document: Mapping[str, Any]) -> str
     names = ", ".join(one.model for one in found)
     lines = [
         f"# How well {names} {'read' if len(found) > 1 else 'reads'} faces",
-        f"{found[0].report.faces:,} faces of the {document['faces']}"
+        f"{found[0].report.faces:,} faces{'' if document['faces'] == 'all' else ' of the test split'}"
         f"{', those on whose label most raters agree' if document['majority_only'] else ''}; data sha256 "
         f"{document['data_sha256'][:16]}; mien {document['mien']}, commit {document['commit'] or 'none'}, on "
         f"{document['machine']}.",

@@ -14,7 +14,6 @@ from scipy.special import expit, softmax
 from models.expression import ExpressionClassifier, ExpressionOptions
 from models.registry import find, load
 from models.session import Session
-from models.training.expression import answers, load_run
 from models.training.faces import Grey
 from models.training.report import Reader
 from operators.errors import ConfigError, ModelError
@@ -47,16 +46,21 @@ class Candidate:
 
 
 def candidate(
-    name: str, *, head: str | None = None, flip: bool = False, plain: bool = False, classes: Sequence[str] = ()
+    name: str,
+    *,
+    head: str | None = None,
+    flip: bool = False,
+    plain: bool = False,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> Candidate:
     """The network that a name means: the folder of a run, an ONNX file, or a model of the registry.
 
     Args:
         name: folder, file that ends in .onnx, or name or alias in the registry.
-        head: of a run or file, which of its heads; None = the first.
+        head: of a run or file, which of its heads; None = the first of the run, or of `classes`.
         flip: average over each face and its mirror image.
         plain: leave the prior correction out that the registry asks for.
-        classes: those of the head, which a file doesn't say.
+        classes: those of each head, which a file doesn't say.
 
     Raises:
         ConfigError: there is no such run, file or head.
@@ -65,7 +69,7 @@ def candidate(
     if Path(name).is_dir():
         return _run(Path(name), head, flip=flip)
     if name.endswith(".onnx"):
-        return _file(Path(name), head or "ferplus", classes, flip=flip)
+        return _file(Path(name), head, classes or {}, flip=flip)
     return _shipped(name, flip=flip, plain=plain)
 
 
@@ -79,6 +83,8 @@ def of_model(name: str, **options: object) -> tuple[Reader, Sequence[str]]:
 
 def of_run(run: Path, head: str, *, temperature: float = 1.0, flip: bool = False) -> tuple[Reader, Sequence[str]]:
     """The reader of one head of a training run, in torch."""
+    from models.training.expression import answers, load_run  # noqa: PLC0415 -- torch: only runs need it
+
     result = load_run(run)
     if head not in result.classes:
         raise ConfigError(f"{run} has no head {head!r}: it has {', '.join(result.classes)}")
@@ -108,10 +114,13 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
     )
 
 
-def _file(path: Path, head: str, classes: Sequence[str], *, flip: bool) -> Candidate:
+def _file(path: Path, head: str | None, known: Mapping[str, Sequence[str]], *, flip: bool) -> Candidate:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}: expected an ONNX file, a run, or a model of the registry")
-    data = path.read_bytes()
+    head = head or next(iter(known), "")
+    if head not in known:
+        raise ConfigError(f"the classes of the head {head!r} of {path} are not known: the data have {', '.join(known)}")
+    data, classes = path.read_bytes(), tuple(known[head])
     options = ExpressionOptions(tta="flip" if flip else "none")
     try:
         classifier = ExpressionClassifier(Session(data, outputs=[head, SECOND]), classes, options)
@@ -121,10 +130,12 @@ def _file(path: Path, head: str, classes: Sequence[str], *, flip: bool) -> Candi
         second = False
     about = {"weights_sha256": hashlib.sha256(data).hexdigest(), "head": head, "flip": flip}
     intensity = _intensity(classifier) if second else None
-    return Candidate(path.name, tuple(classes), _probs(classifier), intensity, about=about)
+    return Candidate(path.name, classes, _probs(classifier), intensity, about=about)
 
 
 def _run(run: Path, head: str | None, *, flip: bool) -> Candidate:
+    from models.training.expression import answers, load_run  # noqa: PLC0415 -- torch: only runs need it
+
     result = load_run(run)
     head = head or next(iter(result.classes))
     read, classes = of_run(run, head, flip=flip)
