@@ -94,7 +94,7 @@ def _speed(part: Figures) -> Iterator[str]:
     yield f"Milliseconds per frame, by size and threads; {_origin(part)}; {load}."
     yield ""
     heads = [f"{frame}, {threads}" for frame, threads in columns]
-    yield "| | " + " | ".join(heads) + " |"
+    yield "|  | " + " | ".join(heads) + " |"
     yield "|---" * (len(heads) + 1) + "|"
     for model, detail in dict.fromkeys((row["model"], row["detail"]) for row in rows):
         own = {
