@@ -14,7 +14,6 @@ from operators.errors import ConfigError
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from models.training.compress.methods import Source
     from models.training.faces import Data
     from models.training.fit import Epoch
 
@@ -74,7 +73,7 @@ def compress(
     import onnx
 
     float_network = read_source(source)
-    faces = load_data(data, side=_side(float_network))
+    faces = load_data(data, side=float_network.side)
     typer.echo(f"{source}, {method}: {METHODS[method]}")
     with _progress() as (progress, epoch):
         how = How(calibration, share, of, recipe, epoch=epoch, progress=progress)
@@ -110,10 +109,6 @@ def _progress() -> Iterator[tuple[Callable[[int, int], None], Callable[[Epoch], 
             bar.console.print(f"epoch {one.epoch}/{one.of}  loss {one.loss:.3f}  {scores}", highlight=False)
 
         yield progress, epoch
-
-
-def _side(source: Source) -> int:
-    return int(source.file.graph.input[0].type.tensor_type.shape.dim[-1].dim_value)
 
 
 def _say(made: ModelProto, base: ModelProto, data: Data) -> None:

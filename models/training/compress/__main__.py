@@ -21,17 +21,17 @@ from onnx import ModelProto
 
 from models.training.compress.measure import answer
 from models.training.compress.methods import SEED, How, Source, compress, read_source
-from models.training.compress.table import FLOAT, best, markdown, row
+from models.training.compress.table import FLOAT, best, markdown, page, row
 from models.training.faces import Data, load_data
 from models.training.fit import Epoch
 from models.training.provenance import here
 from operators.errors import MienError
 
-FIGURES = Path("docs/figures/compression.json")
+DOCS = Path("docs")
 
 
 def main() -> None:
-    """Make, measure, write the figures as JSON, and the table to the terminal."""
+    """Make, measure, write the figures as JSON and into the page, and the table to the terminal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classifier", required=True, help="folder of a run")
     parser.add_argument("--name", help="what the registry calls it, for its card; default: the folder")
@@ -42,22 +42,26 @@ def main() -> None:
     parser.add_argument("--tune-int8", type=Path, help="recipe in place of tune_int8.yaml")
     parser.add_argument("--tune-pruned", type=Path, help="recipe in place of tune_pruned.yaml")
     parser.add_argument("--rounds", type=int, default=400, help="timed calls with one face, of each pair of networks")
-    parser.add_argument("--trial", action="store_true", help="mark the figures as those of a trial")
-    parser.add_argument("-o", "--output", type=Path, default=FIGURES)
+    parser.add_argument("--trial", action="store_true", help="mark the figures as those of a trial; take no times")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of compression.md and figures/")
     given = parser.parse_args()
+    text = (given.docs / "compression.md").read_text("utf-8")
     try:
         figures = measure(given)
+        told = page(text, figures)
     except MienError as error:
         sys.exit(f"{error}")
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps(figures, indent=1) + "\n")
+    (given.docs / "figures").mkdir(exist_ok=True)
+    (given.docs / "figures/compression.json").write_text(json.dumps(figures, indent=1) + "\n")
+    (given.docs / "compression.md").write_text(told, "utf-8")
     print(markdown(figures["rows"]))
-    print(f"default: {figures['default']}; written to {given.output}")
+    print(f"default: {figures['default']}; written to {given.docs}/figures/compression.json and compression.md")
 
 
 def measure(given: argparse.Namespace) -> dict[str, Any]:
     """All figures, with what they depend on."""
-    source, data = read_source(given.classifier), load_data(given.data)
+    source = read_source(given.classifier)
+    data = load_data(given.data, side=source.side)
     folder = given.work / source.sha256[:12]
     folder.mkdir(parents=True, exist_ok=True)
     before = answer(source.file, data)
@@ -65,7 +69,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     for variant, make in variants(source, data, folder, given).items():
         made = _kept(folder / f"{_plain(variant)}.onnx", make)
         _say(f"measuring {variant}")
-        found = row(variant, made, source.file, before, data, rounds=given.rounds)
+        found = row(variant, made, source.file, before, data, rounds=0 if given.trial else given.rounds)
         rows.append({"model": given.name or given.classifier, **found})
     return {
         **here(),
@@ -75,7 +79,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         "data_sha256": data.sha256,
         "seed": SEED,
         "share": given.share,
-        "default": best(rows),
+        "default": None if given.trial else best(rows),
         "rows": rows,
     }
 

@@ -56,6 +56,11 @@ class Source:
     run: Result | None = None
 
     @property
+    def side(self) -> int:
+        """Pixels of the picture that the network reads."""
+        return int(self.file.graph.input[0].type.tensor_type.shape.dim[-1].dim_value)
+
+    @property
     def sha256(self) -> str:
         """Of the file."""
         return hashlib.sha256(self.file.SerializeToString()).hexdigest()

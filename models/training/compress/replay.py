@@ -78,9 +78,9 @@ class Replay(nn.Module):
         model.CopyFrom(self._file)
         stored = {one.name: one for one in model.graph.initializer}
         dequantised = {node.output[0]: node for node in model.graph.node if node.output[0] in self._bytes}
-        for name, weight in self.weights.items():
-            if name in stored:
-                _put(stored[name], weight)
+        for name, one in stored.items():
+            if _key(name) in self.weights:
+                _put(one, self.weights[_key(name)])
         for node in model.graph.node:
             if node.op_type == "Conv" and node.input[1] in dequantised:
                 weight, *bias = (dequantised[name] for name in node.input[1:])

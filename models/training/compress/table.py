@@ -11,8 +11,9 @@ from onnx import ModelProto
 from models.training.compress.measure import Answers, alike, answer, pace, reports, temperatures
 from models.training.compress.quantize import answers, as_faces
 from models.training.faces import Data
+from operators.errors import ConfigError
 
-__all__ = ["FLOAT", "TOLERATED", "best", "markdown", "row"]
+__all__ = ["BEGIN", "END", "FLOAT", "best", "markdown", "page", "row"]
 
 Row = Mapping[str, Any]
 
@@ -22,6 +23,8 @@ TOLERATED = 0.005
 """Accuracy that the default may lose: half a point."""
 STEADY = 1e-3
 """Largest change of a logit by the other faces of a batch that isn't one in earnest."""
+BEGIN, END = "<!-- figures: written by `python -m models.training.compress` -->\n", "<!-- end of figures -->\n"
+TRIAL = "These are figures of a trial: times weren't taken, and tunings were cut short."
 PACES = ((1, 1), (16, 1), (1, 2), (16, 2))
 """Faces of a call, and threads."""
 FEW = 64
@@ -29,7 +32,10 @@ FEW = 64
 
 
 def row(variant: str, made: ModelProto, base: ModelProto, before: Answers, data: Data, *, rounds: int = 400) -> Row:
-    """All figures of one network beside the float one, which answered `before`; shares, bytes and milliseconds."""
+    """All figures of one network beside the float one, which answered `before`: shares, bytes, and milliseconds.
+
+    `rounds` are calls with one face that are timed; 0 leaves the times out.
+    """
     said = answer(made, data)
     first, *others = reports(said, data, temperatures(before, data)).items()
     head, report = first
@@ -42,7 +48,7 @@ def row(variant: str, made: ModelProto, base: ModelProto, before: Answers, data:
     found |= {"same_answer": like[head].agreement}
     found |= {f"{name}_difference": one.difference for name, one in like.items() if name in {head, "intensity"}}
     found |= {"batch_effect": _batch_effect(made, faces), "bytes": made.ByteSize()}
-    for count, threads in PACES:
+    for count, threads in PACES if rounds else ():
         timed = pace(made, base, faces[:count], threads=threads, rounds=max(1, rounds // count))
         found |= {_pace(count, threads): timed.ms, f"float_{_pace(count, threads)}": timed.float_ms}
     return found
@@ -63,14 +69,28 @@ def best(rows: Sequence[Row]) -> str:
 
 def markdown(rows: Sequence[Row]) -> str:
     """The table; milliseconds with those of the float network in the same minutes in brackets."""
-    columns = [key for key in rows[0] if not key.startswith(("float_", "ms_"))]
-    paces = [_pace(count, threads) for count, threads in PACES]
-    head = [*(key.replace("_", " ") for key in columns), *(_words(count, threads) for count, threads in PACES)]
+    columns = [key for key in rows[0] if not key.startswith(("float_", "ms_", "model"))]
+    paces = {_pace(*one): _words(*one) for one in PACES if _pace(*one) in rows[0]}
+    head = [*(key.replace("_", " ") for key in columns), *paces.values()]
     lines = [
-        [*(_cell(key, one[key]) for key in columns), *(f"{one[key]:.2f} ({one[f'float_{key}']:.2f})" for key in paces)]
+        [
+            *(_cell(key, one.get(key, "")) for key in columns),
+            *(f"{one[key]:.2f} ({one[f'float_{key}']:.2f})" for key in paces),
+        ]
         for one in rows
     ]
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, ["---"] * len(head), *lines])
+
+
+def page(text: str, figures: Mapping[str, Any]) -> str:
+    """The text of docs/compression.md with these figures between the marks; raises ConfigError where it has none."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ConfigError(f"expected the lines {BEGIN.strip()!r} and {END.strip()!r} in docs/compression.md: add them")
+    origin = f"Measured with commit {figures['commit']} on {figures['machine']}; data {figures['data_sha256'][:12]}."
+    told = TRIAL if figures["trial"] else f"By the rule above the default is **{figures['default']}**."
+    return f"{before}{begin}\n{markdown(figures['rows'])}\n\n{told}\n{origin}\n\n{end}{after}"
 
 
 def _slowness(one: Row) -> float:
