@@ -52,7 +52,7 @@ class Session:
         """
         runtime = _runtime()
         self._session = _open(runtime, model, device=device, threads=threads)
-        self._inputs = [source.name for source in self._session.get_inputs()]
+        self._inputs = tuple(self.input_shapes)
         self._outputs = list(outputs) if outputs is not None else None
         _check_outputs(self._session, outputs or ())
 
@@ -60,6 +60,11 @@ class Session:
     def provider(self) -> str:
         """The execution provider that really runs, such as `CPUExecutionProvider`."""
         return str(self._session.get_providers()[0])
+
+    @property
+    def input_shapes(self) -> dict[str, tuple[int | str | None, ...]]:
+        """Shape of each input by name, in their order; a free axis has a name or None in place of a number."""
+        return {source.name: tuple(source.shape) for source in self._session.get_inputs()}
 
     def __call__(self, *inputs: NDArray[np.generic]) -> list[Floats]:
         """Run the network on one batch of each of its inputs; raises ModelError where there are more or fewer."""

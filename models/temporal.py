@@ -17,8 +17,9 @@ from operators.errors import ModelError
 from operators.records import Floats, Reading
 from operators.temporal import ExpressionFilter, Followed, follow
 
-__all__ = ["TEMPORAL_OUTPUTS", "TemporalHead", "TemporalOptions"]
+__all__ = ["TEMPORAL_INPUTS", "TEMPORAL_OUTPUTS", "TemporalHead", "TemporalOptions"]
 
+TEMPORAL_INPUTS = ("probs", "intensity", "quality", "dt", "memory")
 TEMPORAL_OUTPUTS = ("probs_over_time", "intensity_over_time", "remembered")
 _FRESH_S = np.float32(60.0)
 """Time step of the first reading of a face, as in training: nothing is left of the empty memory."""
@@ -28,16 +29,12 @@ _FRESH_S = np.float32(60.0)
 class TemporalOptions:
     """What happens while a face can't be read; defaults are those that it was trained with."""
 
-    memory: int
-    """How many numbers the network remembers of a face."""
     hold: float = ExpressionFilter().hold
     """Seconds for which the last reading stands."""
     reset_after: float = ExpressionFilter().reset_after
     """Seconds without a reading after which the face is as new."""
 
     def __post_init__(self) -> None:
-        if self.memory < 1:
-            raise ValueError(f"memory must be 1 or more, got {self.memory}")
         if min(self.hold, self.reset_after) < 0:
             raise ValueError("hold and reset_after must be 0 s or more")
 
@@ -46,8 +43,15 @@ class TemporalHead:
     """A `TemporalModel`: readings over `labels` in, readings over time out."""
 
     def __init__(self, session: Session, labels: Sequence[str], options: TemporalOptions) -> None:
-        """Take a session with the inputs probs, intensity, quality, dt and memory, and TEMPORAL_OUTPUTS."""
+        """Take a session with TEMPORAL_INPUTS and TEMPORAL_OUTPUTS; raises ModelError for another network."""
+        shapes = session.input_shapes
+        if tuple(shapes) != TEMPORAL_INPUTS or shapes["probs"][1] != len(labels):
+            raise ModelError(
+                f"expected a temporal head of {len(labels)} expressions, with the inputs {', '.join(TEMPORAL_INPUTS)}; "
+                f"got a network that reads {', '.join(f'{name} {shape}' for name, shape in shapes.items())}"
+            )
         self.options = options
+        self._empty = np.zeros((1, int(str(shapes["memory"][1]))), np.float32)
         self._labels = tuple(labels)
         self._session = session
 
@@ -69,8 +73,7 @@ class TemporalHead:
         def update(before: Followed[Floats] | None, new: Reading) -> tuple[Reading, Floats]:
             # Unlike the filter it counts from the last reading: it has learnt what time without one is worth.
             dt = _FRESH_S if before is None else np.float32(max(ts - before.read_ts, 0.0))
-            memory = np.zeros((1, self.options.memory), np.float32) if before is None else before.memory
-            return self._read(new, quality, dt, memory)
+            return self._read(new, quality, dt, self._empty if before is None else before.memory)
 
         options = self.options
         return follow(state, ts=ts, reading=reading, hold=options.hold, reset_after=options.reset_after, update=update)

@@ -1,8 +1,9 @@
-"""Label switches per 100 readings of a face, before and after the filter over time.
+"""Label switches per 100 readings of a face, by what stands between the classifier and the rules.
 
-    .venv/bin/python tests/benchmarks/flicker.py CLIP [CLIP ...] [--detector yunet --mirror DIR] [--json FILE]
+    python tests/benchmarks/flicker.py CLIP [CLIP ...] [--detector yunet --mirror DIR] [--head FILE] [--json FILE]
 
-Consecutive readings of one track are compared; frames in which the face can't be read are passed over.
+Consecutive readings of one track are compared; frames in which the face can't be read are passed over. `--head` is the
+ONNX file of a temporal head (`mien export`).
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from pathlib import Path
 from connectors.camera import StreamSettings
 from connectors.schemes import open_source
 from models.registry import load
+from models.session import Session
+from models.temporal import TEMPORAL_OUTPUTS, TemporalHead, TemporalOptions
+from models.training.temporal.baselines import Majority
 from operators.analyze import Analyzer
 from operators.records import UNKNOWN, Clock, Frame
 from operators.temporal import ExpressionFilter
 from pipeline.bench import context
 
-TIME_CONSTANTS_S = (0.001, 0.25, 0.5, 1.0)
-"""The first is as good as no filter."""
+TIME_CONSTANTS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
+"""The first is no filter."""
 
 
 def frames_of(clip: Path) -> list[Frame]:
@@ -50,19 +54,24 @@ def main() -> None:
     parser.add_argument("clips", type=Path, nargs="+")
     parser.add_argument("--detector", default="mtcnn")
     parser.add_argument("--mirror", type=Path)
+    parser.add_argument("--head", type=Path)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    detector = load(arguments.detector, mirror=arguments.mirror)
-    analyzer = Analyzer(detector=detector, classifier=load("expression"))
+    classifier = load("expression")
+    analyzer = Analyzer(detector=load(arguments.detector, mirror=arguments.mirror), classifier=classifier)
+    models = {f"average, {seconds:g} s": ExpressionFilter(time_constant=seconds) for seconds in TIME_CONSTANTS_S}
+    models |= {"majority, 0.3 s": Majority(0.3)}
+    if arguments.head:
+        session = Session(arguments.head, threads=1, outputs=TEMPORAL_OUTPUTS)
+        models |= {arguments.head.stem: TemporalHead(session, classifier.labels, TemporalOptions())}
     rows = []
     for clip in arguments.clips:
         frames = frames_of(clip)
-        for seconds in TIME_CONSTANTS_S:
-            filtered = replace(analyzer, temporal=ExpressionFilter(time_constant=seconds))
-            changed, pairs = switches(filtered, frames)
+        for name, model in models.items():
+            changed, pairs = switches(replace(analyzer, temporal=model), frames)
             rate = 100 * changed / pairs if pairs else 0.0
-            rows.append({"clip": clip.name, "time_constant_s": seconds, "pairs": pairs, "switches_per_100": rate})
-            print(f"{clip.name:45} time constant {seconds:5.3f} s  {rate:5.1f} switches per 100 ({pairs} pairs)")
+            rows.append({"clip": clip.name, "model": name, "pairs": pairs, "switches_per_100": round(rate, 1)})
+            print(f"{clip.name:45} {name:28} {rate:5.1f} switches per 100 ({pairs} pairs)", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps({**context(arguments.clips[0]), "results": rows}, indent=1))
 

@@ -87,7 +87,7 @@ def test_batches_of_any_size_see_the_same(analyzer: Analyzer, walk: list[Frame])
 def test_a_learned_head_sees_the_same_in_batches_of_any_size(analyzer: Analyzer, walk: list[Frame]) -> None:
     labels = analyzer.classifier.labels
     session = Session(temporal_network(len(labels)), threads=1, outputs=TEMPORAL_OUTPUTS)
-    learned = replace(analyzer, temporal=TemporalHead(session, labels, TemporalOptions(memory=len(labels) + 1)))
+    learned = replace(analyzer, temporal=TemporalHead(session, labels, TemporalOptions()))
     _, together = learned.step(None, walk)
     for cut in (1, 3):
         states, first = learned.step(None, walk[:cut])

@@ -43,6 +43,12 @@ def test_several_inputs_are_given_in_their_order() -> None:
         session(one, one)
 
 
+def test_says_the_shapes_of_its_inputs() -> None:
+    shapes = Session(temporal_network(2)).input_shapes
+    assert list(shapes) == ["probs", "intensity", "quality", "dt", "memory"]
+    assert (shapes["probs"], shapes["memory"]) == (("n", 2), ("n", 3))
+
+
 def test_says_which_provider_runs() -> None:
     assert Session(expression_network()).provider == "CPUExecutionProvider"
 

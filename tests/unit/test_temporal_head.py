@@ -19,7 +19,7 @@ SESSION = Session(temporal_network(2), threads=1, outputs=TEMPORAL_OUTPUTS)
 
 
 def head(**options) -> TemporalHead:
-    return TemporalHead(SESSION, LABELS, TemporalOptions(memory=3, **options))
+    return TemporalHead(SESSION, LABELS, TemporalOptions(**options))
 
 
 def run(model, readings, state=None):
@@ -91,12 +91,14 @@ def test_another_classifier_is_refused():
         head().step(None, ts=0, reading=Reading(np.full(3, 1 / 3, np.float32)), quality=1)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"memory": 0}, "memory must be 1 or more"), ({"memory": 1, "hold": -1}, "must be 0 s or more")],
-)
-def test_bad_options(options, message):
-    with pytest.raises(ValueError, match=message):
+def test_a_network_of_other_labels_is_refused():
+    with pytest.raises(ModelError, match=r"of 3 expressions.*got a network that reads probs \('n', 2\)"):
+        TemporalHead(SESSION, ("a", "b", "c"), TemporalOptions())
+
+
+@pytest.mark.parametrize("options", [{"hold": -1}, {"reset_after": -0.1}])
+def test_bad_options(options):
+    with pytest.raises(ValueError, match="must be 0 s or more"):
         TemporalOptions(**options)
 
 

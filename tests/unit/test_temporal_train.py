@@ -55,7 +55,7 @@ def tracks(count=10, **fields):
 def test_it_learns(run):
     head = load_head(run)
     assert head.labels == LABELS
-    found = score(lambda track: follow(head.model, track), tracks(30))
+    found = score(lambda track: follow(head.model, [track])[0], tracks(30))
     assert found.accuracy > 0.6, "by chance it would be below a half"
     assert found.switches < score(stepped(ExpressionFilter(time_constant=0.0)), tracks(30)).switches
     assert len((run / "log.csv").read_text().splitlines()) == 7
@@ -67,7 +67,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_end(run, tmp_path):
     cut.close()
     list(train(RECIPE, BANKS, tmp_path))
     track = tracks(1)[0]
-    whole, resumed = (follow(load_head(folder).model, track) for folder in (run, tmp_path))
+    whole, resumed = (follow(load_head(folder).model, [track])[0] for folder in (run, tmp_path))
     np.testing.assert_allclose(whole, resumed, atol=1e-4)
 
 
@@ -77,10 +77,11 @@ def test_the_runtime_does_what_training_did(run, tmp_path):
     assert len(sha256) == 64
     session = Session(tmp_path / "head.onnx", threads=1, outputs=TEMPORAL_OUTPUTS)
     model = load_head(run).model
-    runtime = stepped(TemporalHead(session, LABELS, TemporalOptions(memory=model.hidden)))
-    for track in tracks(8, gaps=20.0, pauses=10.0, pause=(1.0, 4.0)):
+    runtime = stepped(TemporalHead(session, LABELS, TemporalOptions()))
+    seen = tracks(8, gaps=20.0, pauses=10.0, pause=(1.0, 4.0))
+    for track, expected in zip(seen, follow(model, seen), strict=True):
         kept = track.readable
-        np.testing.assert_allclose(runtime(track)[kept], follow(model, track)[kept], atol=1e-4)
+        np.testing.assert_allclose(runtime(track)[kept], expected[kept], atol=1e-4)
 
 
 def test_the_lstm_reads_features_and_stays_here(tmp_path):
@@ -88,7 +89,7 @@ def test_the_lstm_reads_features_and_stays_here(tmp_path):
     list(train(recipe, BANKS, tmp_path))
     head = load_head(tmp_path)
     assert isinstance(head.model, Lstm)
-    assert follow(head.model, tracks(1)[0]).shape[1] == 3
+    assert follow(head.model, tracks(1))[0].shape[1] == 3
     with pytest.raises(ConfigError, match="reads the features of a classifier"):
         as_onnx(head)
 
@@ -104,18 +105,52 @@ def test_a_head_is_small():
     assert parameters(Lstm(8, 240, Model(arch="lstm", hidden=64))) < 100_000
 
 
+def step(model, probs, *, dt, memory):
+    """One step of a reading of good quality."""
+    cell = torch.ones(1, 1)
+    return model(torch.tensor([probs]), 0.5 * cell, cell, dt * cell, memory)
+
+
 def test_a_fresh_face_has_no_past():
     model = TimedGru(3, RECIPE.model).eval()
-    cell = torch.ones(1, 1)
-    probs = torch.tensor([[0.2, 0.3, 0.5]])
-    after = [model(probs, cell, cell, FRESH_S * cell, memory)[0] for memory in (torch.zeros(1, 12), torch.ones(1, 12))]
-    assert torch.allclose(*after, atol=0.2), "in a minute almost nothing is left of what it remembered"
+    for past in (torch.zeros(1, model.remembered), torch.full((1, model.remembered), 0.3)):
+        probs, intensity, _ = step(model, [0.2, 0.3, 0.5], dt=FRESH_S, memory=past)
+        assert probs.tolist()[0] == pytest.approx([0.2, 0.3, 0.5])
+        assert intensity.item() == pytest.approx(0.5)
 
 
 def test_standing_still_in_time_changes_nothing():
     model = TimedGru(3, RECIPE.model).eval()
-    cell, memory = torch.ones(1, 1), torch.full((1, 12), 0.3)
-    assert torch.equal(model(torch.full((1, 3), 1 / 3), cell, cell, 0 * cell, memory)[2], memory)
+    memory = torch.full((1, model.remembered), 0.3)
+    assert torch.equal(step(model, [0.2, 0.3, 0.5], dt=0.0, memory=memory)[2], memory)
+
+
+def test_the_answer_is_a_mean_of_the_readings_whatever_was_learnt():
+    torch.manual_seed(1)
+    model = TimedGru(3, RECIPE.model).eval()
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(5)
+    memory, dt = torch.zeros(1, model.remembered), FRESH_S
+    for number in range(30):
+        probs, _, memory = step(model, [0.5, 0.5, 0.0] if number % 3 else [0.1, 0.9, 0.0], dt=dt, memory=memory)
+        dt = 0.1
+        assert probs.sum().item() == pytest.approx(1, abs=1e-5)
+        assert 0.1 - 1e-5 <= probs[0, 0] <= 0.5 + 1e-5
+        assert probs[0, 2] == pytest.approx(0, abs=1e-6)
+
+
+def test_expressions_are_all_alike_to_it():
+    torch.manual_seed(1)
+    model = TimedGru(3, RECIPE.model).eval()
+    rng, order = np.random.default_rng(1), [2, 0, 1]
+    one, other, dt = torch.zeros(1, model.remembered), torch.zeros(1, model.remembered), FRESH_S
+    for _ in range(10):
+        probs = rng.dirichlet(np.ones(3)).astype(np.float32)
+        a, _, one = step(model, probs.tolist(), dt=dt, memory=one)
+        b, _, other = step(model, probs[order].tolist(), dt=dt, memory=other)
+        dt = 0.2
+        assert a[0, order].tolist() == pytest.approx(b[0].tolist(), abs=1e-5)
 
 
 def test_an_exported_head_is_the_same_file_again(run):

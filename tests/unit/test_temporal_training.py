@@ -1,6 +1,7 @@
 """Bank, rivals, score and table of the temporal heads: all that needs no torch."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,17 @@ from models.training.temporal.bank import Answers, build_bank, cached_bank, halv
 from models.training.temporal.baselines import HiddenMarkov, Majority, confusion
 from models.training.temporal.recipe import BankPlan, TemporalRecipe, TrackPlan
 from models.training.temporal.score import alarms, score, stepped
-from models.training.temporal.table import CONDITIONS, Size, baselines, markdown, rows
+from models.training.temporal.table import (
+    ALARMS,
+    BEGIN,
+    CONDITIONS,
+    END,
+    Size,
+    as_markdown,
+    baselines,
+    rows,
+    with_figures,
+)
 from models.training.temporal.tracks import Track, draw_track
 from operators.records import Reading
 from operators.temporal import ExpressionFilter
@@ -205,11 +216,39 @@ def test_the_table_has_every_method_in_every_condition():
     found = list(rows(methods, BANK, TrackPlan(), labels=LABELS, size=SMALL, seed=1))
     assert len(found) == len(methods) * (len(CONDITIONS) + 1)
     assert f"average, {chosen.time_constant_s:g} s" in methods
-    text = markdown(found)
-    assert all(name in text for name in methods)
+    assert {row["condition"] for row in found} == {*CONDITIONS, ALARMS}
+    text = as_markdown(json.loads(json.dumps(figures_of(found, asdict(chosen)))))
+    assert all(text.count(f"| {name} |") == len(CONDITIONS) + 1 for name in methods)
     assert "| 10 fps, 30 % dropped | accuracy |" in text
-    assert "of" in text.splitlines()[-1]
-    json.dumps(found)
+
+
+def figures_of(found, chosen):
+    origin = {"classifier": "a run", "commit": "abc", "machine": "here", "data_sha256": "0" * 64, "seed": 1}
+    stills = {"training": 1, "validation": 1, "test": 1}
+    return {**origin, "size": asdict(SMALL), "stills": stills, "chosen": chosen, "parameters": {"a": 1}, "rows": found}
+
+
+def test_a_page_gets_its_figures_twice_the_same():
+    row = {"model": "a", "condition": ALARMS, "episodes": 2, "missed": 1, "false": 3, "hours": 0.5}
+    figures = figures_of([row], {"time_constant_s": 0.1, "window_s": 0.3, "rate": 1.0, "trust": 1.0})
+    once = with_figures(f"before\n{BEGIN}\nold\n{END}\nafter\n", figures)
+    assert once == with_figures(once, figures)
+    assert once.startswith("before\n")
+    assert once.endswith("\nafter\n")
+    assert "| a | 1 of 2 | 3 | 6.0 |" in once
+    assert "old" not in once
+
+
+def test_the_page_has_not_drifted():
+    page, file = (ROOT / "docs" / name for name in ("temporal.md", "figures/temporal.json"))
+    text = page.read_text("utf-8")
+    expected = with_figures(text, json.loads(file.read_text("utf-8"))) if file.exists() else without_figures(text)
+    assert text == expected, "run `python -m models.training.temporal`"
+
+
+def without_figures(text):
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{BEGIN}\n{END}{rest.partition(END)[2]}"
 
 
 def test_recipes_are_valid():

@@ -20,22 +20,23 @@ from models.training.provenance import here
 from models.training.temporal.arch import TimedGru, parameters
 from models.training.temporal.export import as_onnx
 from models.training.temporal.score import Method, stepped
-from models.training.temporal.table import Size, baselines, markdown, rows
+from models.training.temporal.table import Size, baselines, markdown, rows, with_figures
 from models.training.temporal.train import Head, banks_folder, follow, load_banks, load_head
 from operators.errors import MienError
 
-FIGURES = Path("docs/figures/temporal.json")
+DOCS = Path(__file__).parents[3] / "docs"
+FIGURES, PAGE = DOCS / "figures" / "temporal.json", DOCS / "temporal.md"
 
 
 def main() -> None:
-    """Measure, and write the figures as JSON and the table to the terminal."""
+    """Measure; write the figures as JSON, and as a table into the page that goes with them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classifier", required=True, help="run, or model of the registry, that the heads learnt from")
     parser.add_argument("--data", type=Path, required=True, help="the FER2013 / FER+ npz file")
     parser.add_argument("--head", type=Path, action="append", required=True, help="run of a head; may be repeated")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tracks", type=int, default=Size().tracks, help="per condition; fewer for a quick look")
-    parser.add_argument("-o", "--output", type=Path, default=FIGURES)
+    parser.add_argument("-o", "--output", type=Path, default=FIGURES, help="elsewhere, the page is left as it is")
     given = parser.parse_args()
     try:
         figures = measure(given.classifier, given.data, given.head, seed=given.seed, tracks=given.tracks)
@@ -45,6 +46,8 @@ def main() -> None:
     given.output.write_text(json.dumps(figures, indent=1) + "\n")
     print(markdown(figures["rows"]))
     print(f"written to {given.output}")
+    if given.output == FIGURES:
+        PAGE.write_text(with_figures(PAGE.read_text("utf-8"), figures), "utf-8")
 
 
 def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks: int) -> dict[str, Any]:
@@ -58,7 +61,7 @@ def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks:
     rivals, chosen = baselines(
         banks.training, banks.validation, recipe.tracks, size=size, seed=seed, progress=_progress
     )
-    methods = {**rivals, **{_named(head): _method(head) for head in heads}}
+    methods = {**rivals, **{head.recipe.name: _method(head) for head in heads}}
     found = rows(methods, banks.test, recipe.tracks, labels=banks.labels, size=size, seed=seed, progress=_progress)
     return {
         **here(),
@@ -69,21 +72,17 @@ def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks:
         "stills": {name: len(getattr(banks, name)) for name in ("training", "validation", "test")},
         "size": asdict(size),
         "chosen": asdict(chosen),
-        "parameters": {_named(head): parameters(head.model) for head in heads},
+        "parameters": {head.recipe.name: parameters(head.model) for head in heads},
         "rows": list(found),
     }
-
-
-def _named(head: Head) -> str:
-    return {"gru": "our head (GRU)", "lstm": "CNN + LSTM"}[head.recipe.model.arch]
 
 
 def _method(head: Head) -> Method:
     """A head as it runs where it can run, else in torch."""
     if isinstance(head.model, TimedGru):
         session = Session(as_onnx(head), threads=1, outputs=TEMPORAL_OUTPUTS)
-        return stepped(TemporalHead(session, head.labels, TemporalOptions(memory=head.model.hidden)))
-    return partial(follow, head.model)
+        return stepped(TemporalHead(session, head.labels, TemporalOptions()))
+    return lambda track: follow(head.model, [track])[0]
 
 
 def _progress(text: str) -> None:

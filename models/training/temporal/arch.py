@@ -1,9 +1,8 @@
 """Networks that follow the expression of one face.
 
-`TimedGru` is a gated recurrent unit in continuous time, after Mozer et al., "Discrete event, continuous time RNNs"
-(arXiv 1710.04110): in `dt` seconds a memory moves towards its candidate by 1 - exp(-rate * dt), and the network sets
-the rate of each memory by what it reads and remembers. It is the exponential average with a time constant that is
-learnt and depends on the face; looking twice as often at the same face moves it as far.
+`TimedGru` is an exponential average whose time constant is set anew at each reading, by a gated recurrent unit in
+continuous time after Mozer et al., "Discrete event, continuous time RNNs" (arXiv 1710.04110): in `dt` seconds a memory
+moves towards its candidate by 1 - exp(-rate * dt), and the network sets the rates by what it sees and remembers.
 
 `Lstm` is the CNN + LSTM of the source documents: over the classifier's features, frame by frame, without time.
 """
@@ -24,6 +23,9 @@ FRESH_S = 60.0
 """`dt` of the first reading of a face: so long that nothing is left of the empty memory."""
 _SLOWEST, _FASTEST = 0.5, 15.0
 """Rates that the memories begin with, per second."""
+_FAST, _SLOW = 20.0, 4.0
+"""Rates that the averages begin with, per second."""
+_SEEN = 13
 _TINY = 1e-6
 
 
@@ -42,50 +44,81 @@ class Frames:
 
 
 class TimedGru(nn.Module):
-    """Probabilities, intensity, quality and time step in; the same over time out."""
+    """Two averages of the readings, a fast one and a slow one after it, whose rates a small recurrent network sets.
+
+    The answer is the slow average: a mean of what the classifier said, never anything else. So what the network learns
+    is when to move, not what faces look like, and it can't learn the faces that it was trained on by heart. It sees
+    the averages and the reading only by how sure they are and how far apart, which is alike for all expressions.
+    """
 
     def __init__(self, classes: int, model: Model) -> None:
         super().__init__()
+        self.values = classes + 1  # the intensity is averaged like a probability
         self.hidden = model.hidden
-        self.read = nn.Sequential(nn.Linear(classes + 3, model.width), nn.SiLU())
+        self.remembered = 2 * self.values + model.hidden
+        self.read = nn.Sequential(nn.Linear(_SEEN, model.width), nn.SiLU())
         self.enter = nn.Linear(model.width, 2 * model.hidden)
         self.recall = nn.Linear(model.hidden, 2 * model.hidden, bias=False)
-        self.answer = nn.Linear(model.hidden, classes + 1)
-        rates = torch.logspace(0, 1, model.hidden, base=_FASTEST / _SLOWEST) * _SLOWEST
+        self.rates = nn.Linear(model.hidden, 2)
+        own = torch.logspace(0, 1, model.hidden, base=_FASTEST / _SLOWEST) * _SLOWEST
         with torch.no_grad():
-            self.enter.bias[: model.hidden] = torch.log(torch.expm1(rates))  # softplus of it is the rate
+            self.enter.bias[: model.hidden] = _before_softplus(own)
+            self.rates.bias.copy_(_before_softplus(torch.tensor([_FAST, _SLOW])))
 
     def sequence(self, frames: Frames) -> tuple[Tensor, Tensor]:
         """Logits `(n, t, k)` and intensity `(n, t)` of whole tracks, which begin with an empty memory."""
-        intensity, quality, dt = (values[..., None] for values in (frames.intensity, frames.quality, frames.dt))
-        entered = self._entered(frames.probs, intensity, quality, dt)
-        memory = entered.new_zeros(len(entered), self.hidden)
-        memories = []
-        for step, seconds in zip(entered.unbind(1), dt.unbind(1), strict=True):
-            memory = self._move(step, seconds, memory * (seconds < FRESH_S))
-            memories.append(memory)
-        return self._answered(torch.stack(memories, 1))
+        values = torch.cat([frames.probs, frames.intensity[..., None]], -1)
+        quality, dt = frames.quality[..., None], frames.dt[..., None]
+        memory = values.new_zeros(len(values), self.remembered)
+        averages = []
+        for new, good, seconds in zip(values.unbind(1), quality.unbind(1), dt.unbind(1), strict=True):
+            average, memory = self._step(new, good, seconds, memory)
+            averages.append(average)
+        answer = torch.stack(averages, 1)
+        return torch.log(answer[..., :-1] + _TINY), answer[..., -1]
 
     def forward(
         self, probs: Tensor, intensity: Tensor, quality: Tensor, dt: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """One reading of each of n faces, for ONNX: `probs (n, k)`, `memory (n, hidden)`, the others `(n, 1)`."""
-        memory = self._move(self._entered(probs, intensity, quality, dt), dt, memory)
-        logits, expressed = self._answered(memory)
-        return torch.softmax(logits, -1), expressed[..., None], memory
+        """One reading of each of n faces, for ONNX: `probs (n, k)`, `memory (n, remembered)`, the others `(n, 1)`."""
+        answer, memory = self._step(torch.cat([probs, intensity], -1), quality, dt, memory)
+        return answer[:, :-1], answer[:, -1:], memory
 
-    def _entered(self, probs: Tensor, intensity: Tensor, quality: Tensor, dt: Tensor) -> Tensor:
-        pace = torch.log(dt.clamp(0.01, 4.0))
-        return self.enter(self.read(torch.cat([torch.log(probs + _TINY) / 4, intensity, quality, pace / 2], -1)))
+    def _step(self, new: Tensor, quality: Tensor, dt: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        known = dt < FRESH_S
+        fast, slow, state = memory.split([self.values, self.values, self.hidden], -1)
+        fast, slow = torch.where(known, fast, new), torch.where(known, slow, new)
+        entered = self.enter(self.read(_seen(new, fast, slow, quality, dt)))
+        state = self._move(entered, dt, torch.where(known, state, 0.0))
+        follow, settle = _share(self.rates(state), dt).chunk(2, -1)
+        fast = fast + follow * (new - fast)
+        slow = slow + settle * (fast - slow)
+        return slow, torch.cat([fast, slow, state], -1)
 
-    def _move(self, entered: Tensor, dt: Tensor, memory: Tensor) -> Tensor:
-        rate, candidate = (entered + self.recall(memory)).chunk(2, -1)
-        share = 1 - torch.exp(-F.softplus(rate) * dt)
-        return memory + share * (torch.tanh(candidate) - memory)
+    def _move(self, entered: Tensor, dt: Tensor, state: Tensor) -> Tensor:
+        rate, candidate = (entered + self.recall(state)).chunk(2, -1)
+        return state + _share(rate, dt) * (torch.tanh(candidate) - state)
 
-    def _answered(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        answer = self.answer(memory)
-        return answer[..., :-1], torch.sigmoid(answer[..., -1])
+
+def _share(rate: Tensor, dt: Tensor) -> Tensor:
+    """How much of the way is gone in `dt` seconds."""
+    return 1 - torch.exp(-F.softplus(rate) * dt)
+
+
+def _before_softplus(rates: Tensor) -> Tensor:
+    return torch.log(torch.expm1(rates))
+
+
+def _seen(new: Tensor, fast: Tensor, slow: Tensor, quality: Tensor, dt: Tensor) -> Tensor:
+    """`(n, _SEEN)`: what doesn't depend on which expression is which."""
+    probs = [values[:, :-1] for values in (new, fast, slow)]
+    sure = [values.amax(-1, keepdim=True) for values in probs]
+    spread = [(values * values).sum(-1, keepdim=True) for values in probs]
+    alike = [
+        (a * b).sum(-1, keepdim=True) for a, b in ((probs[0], probs[1]), (probs[0], probs[2]), (probs[1], probs[2]))
+    ]
+    apart = [(a - b).abs().sum(-1, keepdim=True) for a, b in ((probs[0], probs[2]), (probs[1], probs[2]))]
+    return torch.cat([*sure, *spread, *alike, *apart, quality, torch.log(dt.clamp(0.01, 4.0)) / 2], -1)
 
 
 class Lstm(nn.Module):

@@ -11,14 +11,13 @@ import onnx
 import torch
 
 from models.session import Session
-from models.temporal import TEMPORAL_OUTPUTS
+from models.temporal import TEMPORAL_INPUTS, TEMPORAL_OUTPUTS
 from models.training.temporal.arch import TimedGru
 from models.training.temporal.train import Head, load_head
 from operators.errors import ConfigError, ModelError
 
 __all__ = ["as_onnx", "export"]
 
-INPUTS = ("probs", "intensity", "quality", "dt", "memory")
 TOLERANCE = 1e-5
 OPSET = 18
 _STEPS = 50
@@ -43,11 +42,11 @@ def as_onnx(head: Head) -> bytes:
             "measured; expected arch: gru"
         )
     # Each a tensor of its own: given one tensor twice, the exporter takes two inputs for the same.
-    example = tuple(torch.full((2, width), 0.1) for width in (len(head.labels), 1, 1, 1, model.hidden))
+    example = tuple(torch.full((2, width), 0.1) for width in (len(head.labels), 1, 1, 1, model.remembered))
     program = torch.onnx.export(
         model,
         example,
-        input_names=INPUTS,
+        input_names=TEMPORAL_INPUTS,
         output_names=TEMPORAL_OUTPUTS,
         dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) * len(example),
         opset_version=OPSET,
@@ -68,7 +67,7 @@ def _worst_difference(model: TimedGru, data: bytes, classes: int) -> float:
     """Largest difference of any output over some steps, each from its own memory."""
     rng = np.random.default_rng(1)
     session = Session(data, threads=1, outputs=TEMPORAL_OUTPUTS)
-    ours = theirs = np.zeros((3, model.hidden), np.float32)
+    ours = theirs = np.zeros((3, model.remembered), np.float32)
     worst = 0.0
     for _ in range(_STEPS):
         probs = rng.dirichlet(np.ones(classes), 3).astype(np.float32)

@@ -89,17 +89,17 @@ class Model(Section):
 
     arch: Literal["gru", "lstm"] = "gru"
     """`gru`: over the classifier's probabilities, in continuous time. `lstm`: over its features, frame by frame."""
-    hidden: Count = 48
-    """Numbers that it remembers of a face."""
-    width: Count = 48
-    """Numbers that a reading becomes before it is remembered."""
+    hidden: Count = 24
+    """Numbers that it remembers of a face; those of the averages come on top."""
+    width: Count = 32
+    """Numbers that a reading becomes before it is remembered (`gru` only)."""
 
 
 class TemporalRecipe(Plan, kw_only=True):
     """The training of a temporal head."""
 
     task: Literal["temporal"] = "temporal"
-    batch_size: Count = 32
+    batch_size: Count = 64
     averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.98
     batches: Count = 40
     """Of an epoch: tracks are made as they are needed, and none comes twice."""

@@ -1,4 +1,4 @@
-"""The table of temporal models: every method on the same synthetic tracks, made of stills that none has learnt from."""
+"""The table of temporal models: all on the same synthetic tracks, made of stills that none has learnt from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from models.training.temporal.score import Method, alarms, score, stepped
 from models.training.temporal.tracks import NEUTRAL, Track, draw_script, draw_track, frame_times, play
 from operators.temporal import ExpressionFilter
 
-__all__ = ["CONDITIONS", "Chosen", "Size", "baselines", "markdown", "rows"]
+__all__ = [
+    "ALARMS",
+    "BEGIN",
+    "CONDITIONS",
+    "END",
+    "Chosen",
+    "Size",
+    "as_markdown",
+    "baselines",
+    "markdown",
+    "rows",
+    "with_figures",
+]
 
 Progress = Callable[[str], None]
 Row = dict[str, Any]
@@ -28,6 +40,10 @@ CONDITIONS: Mapping[str, Mapping[str, Any]] = {
     "10 fps, 30 % dropped": {"fps": (10.0, 10.0), "dropped": (0.3, 0.3)},
 }
 """What differs between the camera of one column and the next; the rest is as the recipe has it."""
+
+ALARMS = "alarms"
+"""The condition of the rows about alarms."""
+BEGIN, END = "<!-- written by python -m models.training.temporal -->", "<!-- end -->"
 
 _TIME_CONSTANTS_S = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 _WINDOWS_S = (0.3, 0.5, 0.8, 1.2, 2.0)
@@ -94,19 +110,40 @@ def rows(
     seed: int,
     progress: Progress = lambda _: None,
 ) -> Iterator[Row]:
-    """A row for each method and condition, then one for each method with its alarms."""
+    """A row for each model and condition, then one for each model with its alarms."""
     for number, (condition, changed) in enumerate(CONDITIONS.items()):
         rng = np.random.default_rng([seed, 20, number])
         camera = msgspec.structs.replace(plan, **changed)
         tracks = [draw_track(test, camera, rng, seconds=_SECONDS) for _ in range(size.tracks)]
         for name, method in methods.items():
             progress(f"{condition}: {name}")
-            yield {"method": name, "condition": condition, **_rounded(asdict(score(method, tracks)))}
+            yield {"model": name, "condition": condition, **_rounded(asdict(score(method, tracks)))}
     tracks = _alarm_tracks(test, plan, size.alarms, seed)
     for name, method in methods.items():
         progress(f"alarms: {name}")
         found = asdict(alarms(method, tracks, labels, interval=0.1))
-        yield {"method": name, "condition": "alarms", **_rounded(found)}
+        yield {"model": name, "condition": ALARMS, **_rounded(found)}
+
+
+def with_figures(page: str, figures: Mapping[str, Any]) -> str:
+    """The page with the figures between BEGIN and END."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{as_markdown(figures)}\n{END}{rest.partition(END)[2]}"
+
+
+def as_markdown(figures: Mapping[str, Any]) -> str:
+    """What the figures depend on, and the table."""
+    size, stills, chosen = figures["size"], figures["stills"], figures["chosen"]
+    learnt = ", ".join(f"{name} {count:,}" for name, count in figures["parameters"].items())
+    about = (
+        f"Classifier `{figures['classifier']}`; bank of {stills['training']:,} stills to learn from, "
+        f"{stills['validation']:,} to choose by and {stills['test']:,} to measure on; {size['tracks']} tracks of 20 s "
+        f"per camera. Parameters: {learnt}. Chosen by accuracy on {size['chosen_on']} tracks: a time constant of "
+        f"{chosen['time_constant_s']:g} s, a window of {chosen['window_s']:g} s, a hidden Markov model that changes "
+        f"{chosen['rate']:g} times per second and trusts a reading to the power of {chosen['trust']:g}. Commit "
+        f"`{figures['commit']}`, seed {figures['seed']}, {figures['machine']}, data `{figures['data_sha256'][:16]}`."
+    )
+    return f"{about}\n\n{markdown(figures['rows'])}"
 
 
 def markdown(found: Sequence[Row]) -> str:
@@ -115,11 +152,11 @@ def markdown(found: Sequence[Row]) -> str:
     lines = []
     for condition in dict.fromkeys(row["condition"] for row in found):
         here = [row for row in found if row["condition"] == condition]
-        if condition == "alarms":
+        if condition == ALARMS:
             lines += ["", *_alarm_lines(here)]
             continue
         lines += ["", _line([condition, *head[1:]]), _line(["---"] + ["---:"] * (len(head) - 1))]
-        lines += [_line([row["method"], *_cells(row)]) for row in here]
+        lines += [_line([row["model"], *_cells(row)]) for row in here]
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -133,7 +170,7 @@ def _alarm_lines(found: Sequence[Row]) -> list[str]:
     lines = [_line(["`fear` for 3 s, 10 fps", "missed", "false", "false per hour"]), _line(["---"] + ["---:"] * 3)]
     for row in found:
         missed = f"{row['missed']} of {row['episodes']}"
-        lines.append(_line([row["method"], missed, str(row["false"]), f"{row['false'] / row['hours']:.1f}"]))
+        lines.append(_line([row["model"], missed, str(row["false"]), f"{row['false'] / row['hours']:.1f}"]))
     return lines
 
 

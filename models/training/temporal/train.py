@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.training.faces import Data
@@ -22,6 +23,7 @@ from models.training.temporal.classifier import HEAD, classifier
 from models.training.temporal.recipe import TemporalRecipe
 from models.training.temporal.tracks import Track, draw_track
 from operators.errors import ConfigError
+from operators.records import Floats
 from operators.temporal import ExpressionFilter
 
 __all__ = ["Banks", "Head", "banks_folder", "follow", "load_banks", "load_head", "train"]
@@ -102,9 +104,8 @@ def train(
     torch.manual_seed(recipe.seed)
     model = build(recipe.model, classes=len(banks.labels), features=features).to(device)
     rng = np.random.default_rng([recipe.seed, 1])
-    watched = [
-        draw_track(banks.validation, recipe.tracks, rng, frames=recipe.frames) for _ in range(_VALIDATION_TRACKS)
-    ]
+    drawn = [draw_track(banks.validation, recipe.tracks, rng, frames=recipe.frames) for _ in range(_VALIDATION_TRACKS)]
+    watched = [track for track in drawn if track.readable.any()]
     yield from fit(_Following(recipe, model, banks, watched, device), recipe, out, progress=progress)
 
 
@@ -118,14 +119,17 @@ def load_head(run: Path) -> Head:
 
 
 @torch.no_grad()
-def follow(model: Follower, track: Track) -> np.ndarray:
-    """Probabilities `(n, k)` over time of one track; where the face can't be read, those of the reading before."""
+def follow(model: Follower, tracks: Sequence[Track]) -> list[Floats]:
+    """Probabilities `(n, k)` over time of each track; where the face can't be read, those of the reading before."""
+    logits, _ = model.sequence(_stack([_Readings(track) for track in tracks]))
+    probs = torch.softmax(logits, -1).numpy()
+    return [over_time[_latest(track)] for over_time, track in zip(probs, tracks, strict=True)]
+
+
+def _latest(track: Track) -> NDArray[np.int64]:
+    """Which of the readings is the latest at each frame; the first one before there is any."""
     kept = np.flatnonzero(track.readable)
-    if not len(kept):
-        return np.full(track.logits.shape, 1 / track.logits.shape[1], np.float32)
-    logits, _ = model.sequence(_stack([_Readings(track)]))
-    probs = torch.softmax(logits[0], -1).numpy()
-    return probs[np.maximum(np.searchsorted(kept, np.arange(len(track)), side="right") - 1, 0)]
+    return np.maximum(np.searchsorted(kept, np.arange(len(track)), side="right") - 1, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,10 +160,10 @@ class _Following:
                 loss = loss + self.recipe.steadiness * (moved * still).sum() / count
         return loss
 
-    def scores(self, model: nn.Module) -> dict[str, float]:
+    def scores(self, model: Any) -> dict[str, float]:  # noqa: ANN401 -- a Follower
         right = switches = frames = 0
-        for track in self.watched:
-            labels, truth = follow(model, track).argmax(1)[track.readable], track.truth[track.readable]
+        for track, probs in zip(self.watched, follow(model, self.watched), strict=True):
+            labels, truth = probs.argmax(1)[track.readable], track.truth[track.readable]
             right += int((labels == truth).sum())
             switches += int((np.diff(labels) != 0).sum()) - int((np.diff(truth) != 0).sum())
             frames += len(labels)
