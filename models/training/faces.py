@@ -110,7 +110,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
                     f"{path} has the arrays {', '.join(file)}: expected {', '.join(OWN_ARRAYS)}, or "
                     f"{', '.join(FER_ARRAYS)}; {', '.join(missing)} is missing"
                 )
-            arrays = {name: file[name] for name in wanted}
+            arrays = {name: np.atleast_1d(file[name]) for name in wanted}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"{path} can't be read as an npz file: {error}") from error
     images, labels = arrays["images"], arrays[wanted[1]]

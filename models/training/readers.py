@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 from models.expression import ExpressionClassifier, ExpressionOptions
 from models.registry import find, load
 from models.session import Session
-from models.training.faces import Grey
+from models.training.faces import FER2013, FERPLUS, Grey
 from models.training.report import Reader
 from operators.errors import ConfigError, ModelError
 from operators.records import Floats
@@ -117,9 +117,11 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
 def _file(path: Path, head: str | None, known: Mapping[str, Sequence[str]], *, flip: bool) -> Candidate:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}: expected an ONNX file, a run, or a model of the registry")
-    head = head or next(iter(known), "")
+    head, known = head or next(iter(known), ""), {"ferplus": FERPLUS, "fer2013": FER2013, **known}
     if head not in known:
-        raise ConfigError(f"the classes of the head {head!r} of {path} are not known: the data have {', '.join(known)}")
+        raise ConfigError(
+            f"the classes of the head {head!r} of {path} are not known: expected one of {', '.join(known)}"
+        )
     data, classes = path.read_bytes(), tuple(known[head])
     options = ExpressionOptions(tta="flip" if flip else "none")
     try:
