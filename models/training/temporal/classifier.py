@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.special import softmax
 from models.expression import to_face
 from models.registry import find, load
 from models.training.expression import load_run
-from models.training.faces import INTENSITY, Grey
+from models.training.faces import Grey
 from models.training.temporal.bank import Answer, Answers
 from operators.errors import ConfigError
 
@@ -37,25 +38,20 @@ def _of_run(run: Path, temperature: float, device: str) -> tuple[Answer, tuple[s
     result = load_run(run)
     if HEAD not in result.classes:
         raise ConfigError(f"{run} has no head {HEAD!r}: it has {', '.join(result.classes)}")
-    model, heads = result.model.to(device), list(result.classes)
+    model = result.model.to(device)
 
     @torch.no_grad()
+    def batch(pictures: Sequence[Grey]) -> Answers:
+        faces = np.stack([to_face(_coloured(one)) for one in pictures])
+        features = model.features(torch.from_numpy(faces).to(device))
+        said = {head: layer(features).float().cpu().numpy() for head, layer in model.heads.items()}
+        logits = said[HEAD] / np.float32(temperature)
+        sees = softmax(said["intensity"], axis=1)[:, 1] if "intensity" in said else 1 - softmax(logits, axis=1)[:, 0]
+        return Answers(logits, np.asarray(sees, np.float32), features.float().cpu().numpy())
+
     def answer(pictures: Sequence[Grey]) -> Answers:
-        parts = []
-        for start in range(0, len(pictures), _BATCH):
-            faces = np.stack([to_face(_coloured(one)) for one in pictures[start : start + _BATCH]])
-            features = model.features(torch.from_numpy(faces).to(device))
-            logits = model.heads[HEAD](features) / temperature
-            sees = (
-                model.heads["intensity"](features) if tuple(result.classes.get("intensity", ())) == INTENSITY else None
-            )
-            parts.append([None if one is None else one.float().cpu().numpy() for one in (logits, sees, features)])
-        logits, sees, features = zip(*parts, strict=True)
-        probs = np.concatenate(logits)
-        expressed = (
-            1 - softmax(probs, axis=1)[:, 0] if "intensity" not in heads else softmax(np.concatenate(sees), 1)[:, 1]
-        )
-        return Answers(probs, expressed.astype(np.float32), np.concatenate(features))
+        parts = [batch(pictures[start : start + _BATCH]) for start in range(0, len(pictures), _BATCH)]
+        return Answers(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Answers)))
 
     return answer, tuple(result.classes[HEAD]), hashlib.sha256((run / "checkpoint.pt").read_bytes()).hexdigest()
 
