@@ -22,7 +22,7 @@ __all__ = ["EXPRESSIONS", "RuleSections", "check", "check_models", "check_rules"
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _NAME = "a-z, 0-9, _ and -, beginning with a-z or 0-9"
-_TAKEN = (*EXPRESSIONS, *VALUES, "and", "or", "not")
+_RESERVED = (*VALUES, "and", "or", "not")
 
 
 class RuleSections(Protocol):
@@ -85,16 +85,24 @@ def check_models(models: Models, tasks: Mapping[str, str]) -> Iterator[Complaint
             yield Complaint(at, _unknown(name, fitting, f"{task} model"))
 
 
-def check_rules(sections: RuleSections, cameras: Mapping[str, Camera] | None) -> Iterator[Complaint]:
-    """What is wrong with rules whose every value is right by itself; without cameras, their names are not checked."""
+def check_rules(
+    sections: RuleSections, cameras: Mapping[str, Camera] | None, *, labels: Sequence[str] = EXPRESSIONS
+) -> Iterator[Complaint]:
+    """What is wrong with rules whose every value is right by itself; without cameras, their names are not checked.
+
+    `labels` are the expressions that the network reads.
+    """
     yield from _twice(("rules",), "id", [rule.id for rule in sections.rules])
-    yield from _signals(sections.signals)
+    yield from _signals(sections.signals, labels)
     yield from _groups(sections.groups, cameras)
     yield from _mutes(sections)
     yield from _inhibitions(sections.rules)
     for index, rule in enumerate(sections.rules):
         at = ("rules", index)
-        wrong = [*_names(sections, rule, at), *(_places(sections, cameras, rule, at) if cameras is not None else ())]
+        wrong = [
+            *_names(sections, rule, at, labels=labels),
+            *(_places(sections, cameras, rule, at) if cameras is not None else ()),
+        ]
         yield from wrong or _feasible(sections, cameras or {}, rule, at)
 
 
@@ -123,15 +131,16 @@ def _twice(section: tuple[str], key: str, names: Iterable[str]) -> Iterator[Comp
         seen.setdefault(name, index)
 
 
-def _signals(signals: Mapping[str, Mapping[str, float]]) -> Iterator[Complaint]:
+def _signals(signals: Mapping[str, Mapping[str, float]], labels: Sequence[str]) -> Iterator[Complaint]:
+    taken = (*labels, *_RESERVED)
     for name, weights in signals.items():
         at = ("signals", name)
-        if not _ID.fullmatch(name) or name in _TAKEN:
-            text = f"expected a name of a-z, 0-9, _ and -, and not one of {', '.join(_TAKEN)}"
+        if not _ID.fullmatch(name) or name in taken:
+            text = f"expected a name of a-z, 0-9, _ and -, and not one of {', '.join(taken)}"
             yield Complaint(at, text, at_key=True)
         for expression in weights:
-            if expression not in EXPRESSIONS:
-                yield Complaint((*at, expression), _unknown(expression, EXPRESSIONS, "expression"), at_key=True)
+            if expression not in labels:
+                yield Complaint((*at, expression), _unknown(expression, labels, "expression"), at_key=True)
         if not any(weights.values()):
             yield Complaint(at, "expected at least one expression with a weight other than 0")
 
@@ -193,13 +202,13 @@ def _inhibition(rule: Rule, other: Rule, equal: Sequence[str], at: Location) -> 
         yield Complaint(at, f'{text} "{other.id}"; leave zone out of equal', severity="warning")
 
 
-def _names(sections: RuleSections, rule: Rule, at: Location) -> Iterator[Complaint]:
+def _names(sections: RuleSections, rule: Rule, at: Location, *, labels: Sequence[str]) -> Iterator[Complaint]:
     """Names of groups, schedules, expressions and derived signals."""
     if rule.group and rule.group not in sections.groups:
         yield Complaint((*at, "group"), _unknown(rule.group, sections.groups, "group"))
     if rule.schedule and rule.schedule not in sections.schedules:
         yield Complaint((*at, "schedule"), _unknown(rule.schedule, sections.schedules, "schedule"))
-    readable = [*EXPRESSIONS, *sections.signals]
+    readable = [*labels, *sections.signals]
     for where, leaf in leaves(rule):
         if leaf.prob and leaf.prob not in readable:
             yield Complaint((*at, *where, "prob"), _unknown(leaf.prob, readable, "expression"))

@@ -30,9 +30,9 @@ from connectors.kafka_settings import KafkaSettings
 from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
-from models.catalogue import tasks
+from models.catalogue import find, tasks
 from operators.errors import ConfigError
-from operators.rules import Group, Limits, Routing, Rule, RuleSet, Schedule
+from operators.rules import EXPRESSIONS, Group, Limits, Routing, Rule, RuleSet, Schedule
 from operators.units import format_duration
 from pipeline.checks import check, check_models, check_rules
 from pipeline.complaints import Complaint, Finding, complaints, hide
@@ -53,6 +53,7 @@ __all__ = [
     "check_settings",
     "files_of",
     "json_schema",
+    "labels_read",
     "load_rules",
     "load_settings",
     "rules_report",
@@ -387,7 +388,13 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     elastic = settings.elasticsearch is not None
     found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))
     found += check_models(settings.models, tasks())
-    return settings, [*found, *check_rules(settings, settings.cameras)]
+    return settings, [*found, *check_rules(settings, settings.cameras, labels=labels_read(settings.models))]
+
+
+def labels_read(models: Models) -> tuple[str, ...]:
+    """The expressions that the configured network reads; those of FER+ while no network of that name is known."""
+    name = models.expression.name
+    return find(name).labels if name in tasks() else EXPRESSIONS
 
 
 def _findings(found: Sequence[Complaint], source: Source) -> list[Finding]:

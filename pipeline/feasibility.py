@@ -105,7 +105,8 @@ def _reach(leaf: Predicate, signals: Mapping[str, Mapping[str, float]]) -> tuple
 
 def _span(weights: Mapping[str, float]) -> tuple[float, float]:
     """A weighted sum of probabilities that sum to 1 lies between its smallest and its largest weight."""
-    values = [weights.get(expression, 0.0) for expression in EXPRESSIONS]
+    others = () if set(EXPRESSIONS) <= weights.keys() else (0.0,)  # the classes that it doesn't weigh
+    values = [*weights.values(), *others]
     return min(values), max(values)
 
 

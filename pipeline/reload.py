@@ -17,7 +17,7 @@ from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
 from pipeline.build import build_evaluator
 from pipeline.checks import check_rules
 from pipeline.complaints import dotted
-from pipeline.config import Settings, check_settings, files_of
+from pipeline.config import Settings, check_settings, files_of, labels_read
 
 __all__ = ["LOOK_EVERY_S", "RulesWatch"]
 
@@ -82,7 +82,11 @@ class RulesWatch:
         """Refuse rules about cameras and zones that only a restart would bring; raises ConfigError."""
         if settings.cameras == running.cameras:
             return
-        found = [one for one in check_rules(running, running.cameras) if one.severity == "error"]
+        found = [
+            one
+            for one in check_rules(running, running.cameras, labels=labels_read(running.models))
+            if one.severity == "error"
+        ]
         if found:
             lines = [f"{self._path}: {dotted(one.location)}: {one.text}" for one in found]
             raise ConfigError("\n".join([*lines, "These are the cameras that run: restart to apply the changed ones."]))

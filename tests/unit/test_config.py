@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from connectors.jsonl import JsonlSettings
 from operators.errors import ConfigError
 from operators.records import Scope, Severity
 from operators.rules import Group, Limits, Mute, Predicate, Schedule
+from pipeline.checks import check_rules
 from pipeline.config import (
     READS,
     Settings,
@@ -264,6 +266,25 @@ def test_a_rules_file_may_name_what_only_the_configuration_has(load, tmp_path: P
     assert rules_report(tmp_path / "rules.yaml", tmp_path / "mien.yaml") == []
     with pytest.raises(ConfigError, match='"negative" is no expression'):
         load_rules(tmp_path / "rules.yaml")
+
+
+def test_rules_are_about_what_the_configured_network_reads(load) -> None:
+    rules = "rules:\n  - {id: upset, when: contempt >= 0.6}\n"
+    seven = "models: {expression: {name: seresnet_base.fer2013-1}}\n"
+    assert len(load(rules).rules) == 1
+    with pytest.raises(ConfigError, match='"contempt" is no expression; there are: anger, disgust, fear, happiness'):
+        load(seven + rules)
+
+
+def test_rules_on_classes_of_ones_own(load) -> None:
+    settings = load("rules:\n  - {id: smiles, when: happiness >= 0.6}\n")
+    own = settings.rules[0]
+    smiles = replace(own, when=replace(own.when, prob="smiling"))
+    section = settings.model_copy(update={"rules": (smiles,), "signals": {"lively": {"smiling": 1.0}}})
+    assert not list(check_rules(section, None, labels=("smiling", "resting")))
+    told = [one.text for one in check_rules(section, None)]
+    assert len(told) == 2
+    assert all(text.startswith('"smiling" is no expression') for text in told)
 
 
 def test_rules_are_read_without_the_secrets_of_their_configuration(load, tmp_path: Path) -> None:
