@@ -92,8 +92,9 @@ def _bias(content: Figures) -> Iterator[str]:
     rows = []
     for one, trait in dict.fromkeys((row["set"], row["trait"]) for row in content["groups"]):
         own = [row for row in content["groups"] if (row["set"], row["trait"]) == (one, trait)]
-        cells = [f"{row['accuracy']:.1%} ({row['same_mix']:.1%}) +-{row['margin']:.1%}" for row in own]
-        named = trait if own[0]["group"].endswith("third") else f"{trait}: {', '.join(row['group'] for row in own)}"
+        thirds = own[0]["group"].endswith("third")
+        cells = [_share(row, same_mix=thirds) for row in own]
+        named = trait if thirds else f"{trait}: {', '.join(row['group'] for row in own)}"
         rows.append([one, "all" if trait == "all" else named, *cells, *[""] * (3 - len(cells))])
     yield table(["", "", "lowest third", "middle third", "highest third"], rows)
     for one, row in content["people"].items():
@@ -109,7 +110,29 @@ def _bias(content: Figures) -> Iterator[str]:
         own = [row for row in content["neutral"] if (row["set"], row["setting"]) == (one, "as shipped")]
         yield f"{one}, {own[0]['faces']:,} faces:"
         yield _sizes({_face(row): f"{row['shares']['neutral']:.0%}; {_other(row)}" for row in own})
+    worst = {setting: _worst(content["neutral"], setting) for setting in _settings(content["neutral"])}
+    yield (
+        "The most that one other class takes, over all of these sizes: "
+        + "; ".join(
+            f"{setting} {row['largest_other_share']:.0%} ({row['largest_other']}, {_face(row)}, {row['set']})"
+            for setting, row in worst.items()
+        )
+        + "."
+    )
     yield _origin(content)
+
+
+def _share(row: Row, *, same_mix: bool) -> str:
+    mix = f" ({row['same_mix']:.1%})" if same_mix else ""
+    return f"{row['accuracy']:.1%}{mix} +-{row['margin']:.1%}"
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["setting"] for row in rows))
+
+
+def _worst(rows: Sequence[Row], setting: str) -> Row:
+    return max((row for row in rows if row["setting"] == setting), key=lambda row: float(row["largest_other_share"]))
 
 
 def _face(row: Row) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.training.bias import Portraits, as_markdown, examine, groups, neutral, people, sizes
+from models.training.bias import Portraits, as_markdown, examine, groups, main, neutral, people, sizes
 from models.training.report import Grey
+from operators.errors import ConfigError
 
 CLASSES = ("neutral", "happiness", "fear")
 PRIORS = np.array([0.5, 0.4, 0.1], np.float32)
@@ -88,6 +89,12 @@ def test_people_vary_more_than_chance_where_one_is_never_read() -> None:
 def test_people_of_few_pictures_or_no_name_are_left_out() -> None:
     assert people(answers([0]), portraits([9], [0])) == {}
     assert people(answers([0]), portraits([9], [0], [1])) == {}
+
+
+def test_only_models_that_read_expressions_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["bias", "mtcnn", "--data", "nowhere"])
+    with pytest.raises(ConfigError, match="expected a model that reads expressions, got 'mtcnn', a detector"):
+        main()
 
 
 def test_the_page_marks_what_is_above_the_aim() -> None:

@@ -141,10 +141,11 @@ def test_figures_of_an_evaluation() -> None:
 def test_figures_of_a_bias_check() -> None:
     text = card(find("expression"), {"x.json": BIAS})
     assert "| made up | light | 70.0% (80.0%) +-2.0% | 80.0% (80.0%) +-2.0% | 90.0% (80.0%) +-2.0% |" in text
-    assert "| made up | size: 12 px | 60.0% (60.0%) +-2.0% |  |  |" in text
+    assert "| made up | size: 12 px | 60.0% +-2.0% |  |  |" in text
     assert "4 people of 10 pictures or more: accuracy 10.0% to 100.0%" in text
     assert "| clean | 80%; sadness 15% |" in text
     assert "| JPEG 50 | 80%; sadness 15% |" in text
+    assert "over all of these sizes: as shipped 15% (sadness, 8 px, made up)." in text
     assert "made up" not in card(find("mtcnn"), {"x.json": BIAS})
 
 
