@@ -89,37 +89,36 @@ def _bias(content: Figures) -> Iterator[str]:
         "Accuracy by thirds of what the pictures show, in brackets if each third had the class mix of the whole set. "
         "Age, gender and skin are recorded in no data at hand: nothing is known of them, and bias must be assumed."
     )
-    rows = []
-    for one, trait in dict.fromkeys((row["set"], row["trait"]) for row in content["groups"]):
-        own = [row for row in content["groups"] if (row["set"], row["trait"]) == (one, trait)]
-        thirds = own[0]["group"].endswith("third")
-        cells = [_share(row, same_mix=thirds) for row in own]
-        named = trait if thirds else f"{trait}: {', '.join(row['group'] for row in own)}"
-        rows.append([one, "all" if trait == "all" else named, *cells, *[""] * (3 - len(cells))])
-    yield table(["", "", "lowest third", "middle third", "highest third"], rows)
-    for one, row in content["people"].items():
-        if row:
-            yield (
-                f"{one}, {row['people']:.0f} people of 10 pictures or more: accuracy {row['lowest']:.1%} to "
-                f"{row['highest']:.1%}, median {row['median']:.1%}; the deviation between people is "
-                f"{row['deviation']:.1%}, by chance alone it would be {row['deviation_by_chance']:.1%}."
-            )
+    yield table(["", "", "lowest third", "middle third", "highest third"], list(_traits(content["groups"])))
+    yield from (_people(one, row) for one, row in content["people"].items() if row)
     yield "### What it sees in neutral faces"
     yield "Share read as neutral, and the largest other class:"
     for one in content["data_sha256"]:
         own = [row for row in content["neutral"] if (row["set"], row["setting"]) == (one, "as shipped")]
         yield f"{one}, {own[0]['faces']:,} faces:"
         yield _sizes({_face(row): f"{row['shares']['neutral']:.0%}; {_other(row)}" for row in own})
-    worst = {setting: _worst(content["neutral"], setting) for setting in _settings(content["neutral"])}
-    yield (
-        "The most that one other class takes, over all of these sizes: "
-        + "; ".join(
-            f"{setting} {row['largest_other_share']:.0%} ({row['largest_other']}, {_face(row)}, {row['set']})"
-            for setting, row in worst.items()
-        )
-        + "."
-    )
+    settings = dict.fromkeys(row["setting"] for row in content["neutral"])
+    worst = "; ".join(_worst(content["neutral"], setting) for setting in settings)
+    yield f"The most that one other class takes, over all of these sizes: {worst}."
     yield _origin(content)
+
+
+def _traits(rows: Sequence[Row]) -> Iterator[list[str]]:
+    """A line for each trait of each set; groups that aren't thirds are named in it."""
+    for one, trait in dict.fromkeys((row["set"], row["trait"]) for row in rows):
+        own = [row for row in rows if (row["set"], row["trait"]) == (one, trait)]
+        thirds = own[0]["group"].endswith("third")
+        cells = [_share(row, same_mix=thirds) for row in own]
+        named = trait if thirds or trait == "all" else f"{trait}: {', '.join(row['group'] for row in own)}"
+        yield [one, named, *cells, *[""] * (3 - len(cells))]
+
+
+def _people(name: str, row: Row) -> str:
+    return (
+        f"{name}, {row['people']:.0f} people of 10 pictures or more: accuracy {row['lowest']:.1%} to "
+        f"{row['highest']:.1%}, median {row['median']:.1%}; the deviation between people is {row['deviation']:.1%}, "
+        f"by chance alone it would be {row['deviation_by_chance']:.1%}."
+    )
 
 
 def _share(row: Row, *, same_mix: bool) -> str:
@@ -127,12 +126,10 @@ def _share(row: Row, *, same_mix: bool) -> str:
     return f"{row['accuracy']:.1%}{mix} +-{row['margin']:.1%}"
 
 
-def _settings(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(row["setting"] for row in rows))
-
-
-def _worst(rows: Sequence[Row], setting: str) -> Row:
-    return max((row for row in rows if row["setting"] == setting), key=lambda row: float(row["largest_other_share"]))
+def _worst(rows: Sequence[Row], setting: str) -> str:
+    own = [row for row in rows if row["setting"] == setting]
+    row = max(own, key=lambda one: float(one["largest_other_share"]))
+    return f"{setting} {_other(row)} ({_face(row)}, {row['set']})"
 
 
 def _face(row: Row) -> str:

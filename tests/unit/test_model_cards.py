@@ -145,7 +145,7 @@ def test_figures_of_a_bias_check() -> None:
     assert "4 people of 10 pictures or more: accuracy 10.0% to 100.0%" in text
     assert "| clean | 80%; sadness 15% |" in text
     assert "| JPEG 50 | 80%; sadness 15% |" in text
-    assert "over all of these sizes: as shipped 15% (sadness, 8 px, made up)." in text
+    assert "over all of these sizes: as shipped sadness 15% (8 px, made up)." in text
     assert "made up" not in card(find("mtcnn"), {"x.json": BIAS})
 
 
