@@ -167,7 +167,7 @@ class _Following:
             right += int((labels == truth).sum())
             switches += int((np.diff(labels) != 0).sum()) - int((np.diff(truth) != 0).sum())
             frames += len(labels)
-        return {"accuracy": right / frames, "switches_per_100": 100 * switches / frames}
+        return {"accuracy": right / frames, "switches": switches / frames}
 
     def about(self) -> dict[str, Any]:
         return {"labels": list(self.banks.labels), "features": int(self.banks.training.features.shape[-1])}
