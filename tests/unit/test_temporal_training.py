@@ -20,9 +20,11 @@ from models.training.temporal.table import (
     BEGIN,
     CONDITIONS,
     END,
+    SHIPPED,
     Size,
     as_markdown,
     baselines,
+    behind,
     rows,
     with_figures,
 )
@@ -222,10 +224,23 @@ def test_the_table_has_every_method_in_every_condition():
     assert "| 10 fps, 30 % dropped | accuracy |" in text
 
 
+def test_the_verdict_names_where_a_model_is_no_better():
+    good = {"accuracy": 0.8, "switches": 1.0, "delay_median_s": 0.3, "delay_p90_s": 0.9}
+    worse = {"accuracy": 0.7, "switches": 2.0, "delay_median_s": 0.4, "delay_p90_s": 1.0}
+    first, second, *_ = CONDITIONS
+    found = [
+        {"model": SHIPPED, "condition": first, **worse},
+        {"model": "head", "condition": first, **good},
+        {"model": SHIPPED, "condition": second, **worse},
+        {"model": "head", "condition": second, **good, "switches": 2.0, "accuracy": 0.6},
+    ]
+    assert behind(found, "head") == {first: [], second: ["accuracy", "switches"]}
+
+
 def figures_of(found, chosen):
     origin = {"classifier": "a run", "commit": "abc", "machine": "here", "data_sha256": "0" * 64, "seed": 1}
     stills = {"training": 1, "validation": 1, "test": 1}
-    return {**origin, "size": asdict(SMALL), "stills": stills, "chosen": chosen, "parameters": {"a": 1}, "rows": found}
+    return {**origin, "size": asdict(SMALL), "stills": stills, "chosen": chosen, "parameters": {}, "rows": found}
 
 
 def test_a_page_gets_its_figures_twice_the_same():

@@ -112,7 +112,7 @@ class TemporalRecipe(Plan, kw_only=True):
     """Divides the logits of a training run, as the registry's entry does for the network that it becomes."""
     warmth: Annotated[float, msgspec.Meta(ge=1)] = 1.25
     """Largest factor by which the classifier of a track is more or less sure of itself than it is."""
-    steadiness: NotNegative = 3.0
+    steadiness: NotNegative = 6.0
     """What a change of the answer costs from frame to frame where the truth stays."""
     expressed: NotNegative = 0.5
     """Weight of the error of the intensity."""

@@ -45,6 +45,10 @@ ALARMS = "alarms"
 """The condition of the rows about alarms."""
 BEGIN, END = "<!-- written by python -m models.training.temporal -->", "<!-- end -->"
 
+SHIPPED = "average, 0.5 s (shipped)"
+_DECIDE = {"accuracy": -1, "switches": 1, "delay_median_s": 1, "delay_p90_s": 1}
+"""What the default is decided by, and whether less is better."""
+
 _TIME_CONSTANTS_S = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
 _WINDOWS_S = (0.3, 0.5, 0.8, 1.2, 2.0)
 _RATES = (0.05, 0.1, 0.2, 0.4, 0.8)
@@ -92,7 +96,7 @@ def baselines(
     rate, trust = best(markov, [(one, other) for one in _RATES for other in _TRUSTS])
     methods = {
         "raw": stepped(ExpressionFilter(time_constant=0.0)),
-        "average, 0.5 s (shipped)": stepped(ExpressionFilter()),
+        SHIPPED: stepped(ExpressionFilter()),
         f"average, {tau:g} s": stepped(ExpressionFilter(time_constant=tau)),
         f"majority, {window:g} s": stepped(Majority(window)),
         f"HMM, {rate:g}/s": stepped(markov(rate, trust)),
@@ -143,7 +147,8 @@ def as_markdown(figures: Mapping[str, Any]) -> str:
         f"{chosen['rate']:g} times per second and trusts a reading to the power of {chosen['trust']:g}. Commit "
         f"`{figures['commit']}`, seed {figures['seed']}, {figures['machine']}, data `{figures['data_sha256'][:16]}`."
     )
-    return f"{about}\n\n{markdown(figures['rows'])}"
+    verdicts = " ".join(_verdict(figures["rows"], name) for name in figures["parameters"])
+    return f"{about}\n\n{markdown(figures['rows'])}\n{verdicts}\n"
 
 
 def markdown(found: Sequence[Row]) -> str:
@@ -158,6 +163,26 @@ def markdown(found: Sequence[Row]) -> str:
         lines += ["", _line([condition, *head[1:]]), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line([row["model"], *_cells(row)]) for row in here]
     return "\n".join(lines[1:]) + "\n"
+
+
+def behind(found: Sequence[Row], model: str) -> dict[str, list[str]]:
+    """Where a model is no better than the shipped filter: the columns of each condition, of those that decide."""
+    by = {(row["model"], row["condition"]): row for row in found}
+    return {
+        condition: [
+            column
+            for column, sign in _DECIDE.items()
+            if not sign * by[model, condition][column] < sign * by[SHIPPED, condition][column]
+        ]
+        for condition in CONDITIONS
+        if (model, condition) in by
+    }
+
+
+def _verdict(found: Sequence[Row], model: str) -> str:
+    places = [f"{', '.join(columns)} at {where}" for where, columns in behind(found, model).items() if columns]
+    wins = "better than the shipped filter on accuracy, switches and delay (median and p90) everywhere"
+    return f"`{model}` is {wins}." if not places else f"`{model}` is not {wins}: no better on {'; '.join(places)}."
 
 
 def _cells(row: Row) -> list[str]:
