@@ -16,25 +16,22 @@ import numpy as np
 
 from models.session import Session
 from operators.errors import ModelError
-from operators.records import Floats, Image
+from operators.records import Image
 
 __all__ = ["Upscaler", "UpscalerOptions"]
+
+_TRIAL = 16
+"""Pixels of the picture that a network is tried on."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpscalerOptions:
     """How crops are fed."""
 
-    scale: int = 4
-    """How many times larger the network's output is."""
-    luma: bool = False
-    """The network takes one grey channel, not red, green and blue."""
     max_batch: int = 8
     """Most crops in one call of the network: bounds its memory."""
 
     def __post_init__(self) -> None:
-        if self.scale < 1:
-            raise ValueError(f"scale must be 1 or more, got {self.scale}")
         if self.max_batch < 1:
             raise ValueError(f"max_batch must be 1 or more, got {self.max_batch}")
 
@@ -43,13 +40,18 @@ class Upscaler:
     """An `Enhancer`: RGB uint8 crops of any size -> the same crops, `scale` times larger, in the same order."""
 
     def __init__(self, session: Session, options: UpscalerOptions) -> None:
+        """Take a network `(n, c, h, w)` -> `(n, c, scale * h, scale * w)` on [0, 1]; raises ModelError for any other.
+
+        Three channels are red, green and blue; one is grey. How many it has, and the scale, is found by a trial.
+        """
         self.options = options
         self._session = session
+        self._luma, self._scale = _kind(session)
 
     @property
     def scale(self) -> int:
         """How many times larger a crop becomes."""
-        return self.options.scale
+        return self._scale
 
     @property
     def provider(self) -> str:
@@ -61,7 +63,7 @@ class Upscaler:
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for i, crop in enumerate(crops):
             groups[crop.shape].append(i)
-        upscale = self._upscale_luma if self.options.luma else self._upscale_rgb
+        upscale = self._upscale_luma if self._luma else self._upscale_rgb
         results: dict[int, Image] = {}
         for indices in groups.values():
             for start in range(0, len(indices), self.options.max_batch):
@@ -83,13 +85,28 @@ class Upscaler:
     def _run(self, batch: Image) -> Image:
         """Bytes `(n, c, h, w)` -> bytes `(n, c, scale * h, scale * w)`."""
         (output,) = self._session(batch.astype(np.float32) / np.float32(255))
-        expected = tuple(side * self.scale for side in batch.shape[2:])
-        if output.shape[2:] != expected:
-            raise ModelError(
-                f"the enhancer should turn {batch.shape[2:]} pixels into {expected}, it made {output.shape[2:]}: "
-                "set its scale"
-            )
-        return _to_bytes(output)
+        return np.rint(np.clip(output, 0, 1) * 255).astype(np.uint8)
+
+
+def _kind(session: Session) -> tuple[bool, int]:
+    """Whether a network reads grey, and its scale."""
+    shapes = list(session.input_shapes.values())
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][1] not in {1, 3} or any(map(_fixed, shapes[0][2:])):
+        raise ModelError(f"an enhancer should read pictures (n, 1 or 3, h, w) of any size, this network reads {shapes}")
+    channels = 1 if shapes[0][1] == 1 else 3
+    (output, *_) = session(np.zeros((1, channels, _TRIAL, _TRIAL), np.float32))
+    scale = max(1, output.shape[-1] // _TRIAL)
+    wanted = (1, channels, scale * _TRIAL, scale * _TRIAL)
+    if output.shape != wanted:
+        raise ModelError(
+            f"an enhancer should make every picture as many times larger, this one made {output.shape} of "
+            f"{(1, channels, _TRIAL, _TRIAL)}"
+        )
+    return channels == 1, scale
+
+
+def _fixed(side: int | str | None) -> bool:
+    return isinstance(side, int)
 
 
 def _colour(small: Image, light: Image) -> Image:
@@ -97,7 +114,3 @@ def _colour(small: Image, light: Image) -> Image:
     larger = cv2.resize(small, light.shape[::-1], interpolation=cv2.INTER_CUBIC)
     larger[..., 0] = light
     return np.asarray(cv2.cvtColor(larger, cv2.COLOR_YCrCb2RGB), np.uint8)
-
-
-def _to_bytes(light: Floats) -> Image:
-    return np.rint(np.clip(light, 0, 1) * 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from models.enhancer import Upscaler, UpscalerOptions
 from models.registry import load
 from models.session import Session
 from operators.errors import ModelError
-from tests.networks import upscaling_network
+from tests.networks import expression_network, upscaling_network
 
 RNG = np.random.default_rng(5)
 
@@ -20,8 +20,7 @@ def crops(*sizes: tuple[int, int]) -> list[np.ndarray]:
 
 
 def luma_upscaler(scale: int = 4, max_batch: int = 8) -> Upscaler:
-    network = upscaling_network(scale, channels=1)
-    return Upscaler(Session(network), UpscalerOptions(scale=scale, luma=True, max_batch=max_batch))
+    return Upscaler(Session(upscaling_network(scale, channels=1)), UpscalerOptions(max_batch=max_batch))
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 8])
@@ -56,18 +55,29 @@ def test_no_crops() -> None:
     assert luma_upscaler()([]) == []
 
 
-@pytest.mark.parametrize("luma", [False, True])
-def test_a_network_of_another_scale_is_refused(luma: bool) -> None:
-    network = upscaling_network(2, channels=1 if luma else 3)
-    enhancer = Upscaler(Session(network), UpscalerOptions(luma=luma))
-    with pytest.raises(ModelError, match=r"should turn .* it made .* set its scale"):
-        enhancer(crops((8, 8)))
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_the_scale_is_that_of_the_network(scale: int, channels: int) -> None:
+    enhancer = Upscaler(Session(upscaling_network(scale, channels=channels)), UpscalerOptions())
+    assert enhancer.scale == scale
+    assert enhancer(crops((8, 6)))[0].shape == (8 * scale, 6 * scale, 3)
 
 
-@pytest.mark.parametrize("field", ["scale", "max_batch"])
-def test_bad_options(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field} must be 1 or more, got 0"):
-        UpscalerOptions(**{field: 0})
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (upscaling_network(2, channels=4), "of any size, this network reads .*4"),
+        (expression_network(), "of any size, this network reads .*48, 48"),
+    ],
+)
+def test_another_kind_of_network_is_refused(network: bytes, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        Upscaler(Session(network), UpscalerOptions())
+
+
+def test_bad_options() -> None:
+    with pytest.raises(ValueError, match="max_batch must be 1 or more, got 0"):
+        UpscalerOptions(max_batch=0)
 
 
 @pytest.mark.parametrize("name", ["realesr-general-x4v3", "realesr-animevideov3"])

@@ -177,7 +177,7 @@ def test_chains_are_measured_and_told() -> None:
         bright = np.array([at(face, 48)[20:28, 16:32].mean() > 110 for face in seen])
         return np.eye(8, dtype=np.float32)[np.where(bright, 0, 1)]
 
-    double = of_onnx(upscaling_network(2, channels=1), scale=2)
+    double = of_onnx(upscaling_network(2, channels=1))
     rows = [
         measure(Chain(name, way, read), some, truth)
         for name, way in (("a", by_bilinear), ("b", by_bicubic), ("c", double))

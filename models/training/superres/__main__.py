@@ -125,7 +125,7 @@ def _network(run: Path) -> Enlarge:
     network = load_chain(run).chain.enlarger
     if network is None:
         raise ConfigError(f"{run} has no enlarging network: it is a classifier tuned on bilinear enlargements")
-    return of_onnx(to_onnx(network).SerializeToString(), scale=network.scale)
+    return of_onnx(to_onnx(network).SerializeToString())
 
 
 def _reader(name: str, data: Data) -> Reader:

@@ -39,9 +39,9 @@ def of_model(name: str, *, mirror: str | None = None) -> Enlarge:
     return _grey(load(name, mirror=mirror, threads=1))
 
 
-def of_onnx(network: bytes, *, scale: int) -> Enlarge:
-    """By a network of one grey channel, as it would be shipped."""
-    return _grey(Upscaler(Session(network, threads=1), UpscalerOptions(scale=scale, luma=True)))
+def of_onnx(network: bytes) -> Enlarge:
+    """By a network as it would be shipped."""
+    return _grey(Upscaler(Session(network, threads=1), UpscalerOptions()))
 
 
 def at(face: Grey, side: int) -> Grey:
