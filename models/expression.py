@@ -1,7 +1,8 @@
 """Expressions of faces: the pre- and post-processing around a classifier of 48x48 grey pictures.
 
 The prior correction subtracts `tau` times the log share of each class in the training set from its logit (logit
-adjustment, Menon et al., arXiv 2007.07314): rare expressions are found more often, at the cost of false alarms.
+adjustment, Menon et al., arXiv 2007.07314): rare expressions are found more often, at the cost of false alarms. Where
+the shares of a site are known, they take the place of those of the training set, by Bayes' rule.
 
 A network may have a second output, of two logits: that raters would see nothing in the face, or some expression. Its
 softmax is the intensity; it has a temperature of its own and no prior correction.
@@ -9,8 +10,8 @@ softmax is the intensity; it has a temperature of its own and no prior correctio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import cv2
@@ -21,7 +22,7 @@ from models.session import Session
 from operators.errors import ModelError
 from operators.records import Floats, Image, Reading
 
-__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "intensity", "probabilities", "to_face"]
+__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "intensity", "probabilities", "site_shares", "to_face"]
 
 SIDE = 48
 """Pixels of the picture that the network reads."""
@@ -39,6 +40,8 @@ class ExpressionOptions:
     """Strength of the correction for how common each class was in training: 0 = none, 1 = full."""
     priors: tuple[float, ...] = ()
     """Share of each class in training, in the order of the labels."""
+    site: Mapping[str, float] = field(default_factory=dict)
+    """Share of classes where the network works, in place of `tau`; those not named share the rest as in training."""
     tta: Literal["none", "flip"] = "none"
     """`flip`: average over the face and its mirror image, at twice the cost."""
     max_batch: int = 32
@@ -51,8 +54,8 @@ class ExpressionOptions:
             raise ValueError(f"tau must be 0 or more, got {self.tau}")
         if any(not 0 < prior <= 1 for prior in self.priors):
             raise ValueError(f"priors must be above 0 and at most 1, got {self.priors}")
-        if self.tau and not self.priors:
-            raise ValueError("tau needs priors: the share of each class in training, in the order of the labels")
+        if (self.tau or self.site) and not self.priors:
+            raise ValueError("tau and site need priors: the share of each label in training, in their order")
         if self.tta not in {"none", "flip"}:
             raise ValueError(f"tta must be none or flip, got {self.tta!r}")
         if self.max_batch < 1:
@@ -69,6 +72,7 @@ class ExpressionClassifier:
         self.options = options
         self._labels = tuple(labels)
         self._session = session
+        self._site = site_shares(options.site, self._labels, options.priors) if options.site else None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -98,7 +102,7 @@ class ExpressionClassifier:
         size = self.options.max_batch
         parts = [self._session(faces[start : start + size]) for start in range(0, len(faces), size)]
         logits, *more = (np.concatenate(rows) for rows in zip(*parts, strict=True))
-        return [probabilities(logits, self.options), *(intensity(rows, self.options) for rows in more)]
+        return [probabilities(logits, self.options, self._site), *(intensity(rows, self.options) for rows in more)]
 
 
 def to_face(crop: Image) -> Floats:
@@ -112,10 +116,29 @@ def to_face(crop: Image) -> Floats:
     return np.asarray(grey, np.float32)[None] / np.float32(255)
 
 
-def probabilities(logits: Floats, options: ExpressionOptions) -> Floats:
-    """Softmax of logits `(n, k)` after temperature and prior correction; rows sum to 1."""
+def site_shares(given: Mapping[str, float], labels: Sequence[str], priors: Sequence[float]) -> Floats:
+    """Shares `(k,)` of all labels at a site; those that aren't given share the rest as they do in training."""
+    unknown = [name for name in given if name not in labels]
+    if unknown:
+        raise ModelError(f"no share can be given for {', '.join(unknown)}: the network reads {', '.join(labels)}")
+    others = sum(prior for name, prior in zip(labels, priors, strict=True) if name not in given)
+    rest = 1 - sum(given.values())
+    if min(given.values()) <= 0 or rest < -1e-6 or (others > 0) != (rest > 1e-6):
+        said = ", ".join(f"{name} {share:g}" for name, share in given.items())
+        raise ModelError(f"the shares of a site should be above 0 and leave something for other labels: got {said}")
+    pairs = zip(labels, priors, strict=True)
+    return np.array([given[name] if name in given else prior / others * rest for name, prior in pairs], np.float32)
+
+
+def probabilities(logits: Floats, options: ExpressionOptions, site: Floats | None = None) -> Floats:
+    """Softmax of logits `(n, k)` after temperature and prior correction; rows sum to 1.
+
+    `site (k,)` are the shares of the labels where the network works; they take the place of `tau`.
+    """
     scaled = logits.astype(np.float64) / options.temperature
-    if options.tau:
+    if site is not None:
+        scaled = scaled + np.log(site) - np.log(options.priors)
+    elif options.tau:
         scaled = scaled - options.tau * np.log(options.priors)
     return np.asarray(softmax(scaled, axis=1), np.float32)
 

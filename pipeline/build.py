@@ -37,7 +37,8 @@ def build_analyzer(
     get: Callable[..., Any] = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
     options = {} if models.detector.min_face_size is None else {"min_face_size": models.detector.min_face_size}
     detector: Detector = get(models.detector.name, **options)
-    classifier: Classifier = get(models.expression.name)
+    site = {"site": models.expression.site} if models.expression.site else {}
+    classifier: Classifier = get(models.expression.name, **site)
     return Analyzer(
         detector=detector,
         far_detector=Tiled(detector),

@@ -69,8 +69,15 @@ def check(
         yield Complaint(("sinks", sinks.index(SINK), "name"), text)
 
 
-def check_models(models: Models, tasks: Mapping[str, str]) -> Iterator[Complaint]:
-    """Names of models that the registry doesn't have, or that do something else; `tasks` by name and alias."""
+def check_models(models: Models, tasks: Mapping[str, str], *, labels: Sequence[str]) -> Iterator[Complaint]:
+    """Names of models that the registry doesn't have, or that do something else; `tasks` by name and alias.
+
+    `labels` are the expressions that the network reads.
+    """
+    for label in models.expression.site:
+        if label not in labels:
+            text = _unknown(label, labels, "expression")
+            yield Complaint(("models", "expression", "site", label), text, at_key=True)
     for task in (each.name for each in fields(models)):
         section = getattr(models, task)
         name = getattr(section, "name", None) if is_dataclass(section) else None  # a folder has a name too

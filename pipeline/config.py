@@ -387,8 +387,9 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     sinks = [sink.name for sink in settings.sinks]
     elastic = settings.elasticsearch is not None
     found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))
-    found += check_models(settings.models, tasks())
-    return settings, [*found, *check_rules(settings, settings.cameras, labels=labels_read(settings.models))]
+    labels = labels_read(settings.models)
+    found += check_models(settings.models, tasks(), labels=labels)
+    return settings, [*found, *check_rules(settings, settings.cameras, labels=labels)]
 
 
 def labels_read(models: Models) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -69,6 +70,9 @@ class ExpressionModel:
 
     name: str = "expression"
     """Name in the model registry: `mien models list`."""
+    site: Mapping[str, float] = field(default_factory=dict)
+    """How frequent expressions are where the cameras look, such as `{neutral: 0.95}`; others share the rest. A rare one
+    is then claimed only on better evidence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,7 @@ class EnhancerModel:
     name: str = "enhancer"
     """Name in the model registry: `mien models list`."""
     path: Path | None = None
-    """Your own ONNX file of the Real-ESRGAN family in place of the registry's, RGB in and out."""
+    """Your own ONNX file in place of the registry's: RGB or grey pictures in, larger ones out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from models.expression import site_shares
 from models.training.faces import Data, Faces
 from models.training.readers import Candidate
 from models.training.report import (
@@ -27,7 +28,7 @@ from models.training.report import (
 )
 from operators.errors import ConfigError
 
-__all__ = ["Asked", "AtSite", "Evaluation", "at_site", "examine", "site_shares"]
+__all__ = ["Asked", "AtSite", "Evaluation", "at_site", "examine"]
 
 NEUTRAL = "neutral"
 Progress = Callable[[str], None]
@@ -139,17 +140,6 @@ def at_site(report: Report, site: Floats) -> AtSite:
     return AtSite(float(right.sum()), named(precision), dict(report.recall), named(read))
 
 
-def site_shares(given: Mapping[str, float], classes: Sequence[str], priors: Floats) -> Floats:
-    """Shares `(k,)` of all classes at a site; those that aren't named share the rest as they do in training."""
-    named = np.array([name in given for name in classes])
-    rest = 1 - sum(given.values())
-    if min(given.values()) <= 0 or rest < 0 or (rest == 0 and not named.all()):
-        said = ", ".join(f"{name} {share:g}" for name, share in given.items())
-        raise ConfigError(f"the shares of a site should be above 0 and leave something for the others: got {said}")
-    spread = priors / max(float(priors[~named].sum()), 1e-12) * rest
-    return np.array([given.get(name, spread[i]) for i, name in enumerate(classes)], np.float32)
-
-
 def _head(found: Candidate, data: Data) -> tuple[str, list[int]]:
     """The head of the data whose labels a network reads, and the column in its answers for each of them."""
     same = [head for head, labels in data.classes.items() if tuple(labels) == found.classes]
@@ -199,6 +189,6 @@ def _intensity(found: Candidate, faces: Faces, probs: Floats) -> dict[str, Agree
 def _site(
     found: Candidate, probs: Floats, truth: NDArray[np.int64], *, priors: Floats, given: Mapping[str, float]
 ) -> dict[str, AtSite]:
-    there = site_shares(given, found.classes, priors)
+    there = site_shares(given, found.classes, priors.tolist())
     settings = {"as it is": probs, "corrected": corrected(probs, priors, 1.0, there)}
     return {name: at_site(evaluate(one, truth, found.classes), there) for name, one in settings.items()}

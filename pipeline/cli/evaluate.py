@@ -88,7 +88,7 @@ def evaluate(
         for name in models:
             status.update(f"{name} reads {len(faces.test):,} faces" + (" at 14 sizes" if sizes else ""))
             with torch_there():  # a run needs torch, a model of the registry doesn't
-                one = candidate(name, head=head, flip=flip, plain=bool(tau), classes=faces.classes)
+                one = candidate(name, head=head, flip=flip, plain=bool(tau or site), classes=faces.classes)
             found.append(examine(one, faces, asked))
     document = as_document(found, faces, asked)
     _print(as_markdown(found, document))

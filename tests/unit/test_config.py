@@ -276,6 +276,12 @@ def test_rules_are_about_what_the_configured_network_reads(load) -> None:
         load(seven + rules)
 
 
+def test_shares_of_a_site_name_what_the_network_reads(load) -> None:
+    assert load("models: {expression: {site: {neutral: 0.95}}}\n").models.expression.site == {"neutral": 0.95}
+    with pytest.raises(ConfigError, match=r'models\.expression\.site.*"calm" is no expression'):
+        load("models: {expression: {site: {calm: 0.95}}}\n")
+
+
 def test_rules_on_classes_of_ones_own(load) -> None:
     settings = load("rules:\n  - {id: smiles, when: happiness >= 0.6}\n")
     own = settings.rules[0]

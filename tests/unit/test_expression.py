@@ -6,7 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from models.expression import SIDE, ExpressionClassifier, ExpressionOptions, intensity, probabilities, to_face
+from models.expression import (
+    SIDE,
+    ExpressionClassifier,
+    ExpressionOptions,
+    intensity,
+    probabilities,
+    site_shares,
+    to_face,
+)
 from models.registry import load
 from models.session import Session
 from operators.errors import ModelError
@@ -145,6 +153,39 @@ def test_full_prior_correction_is_bayes_rule() -> None:
     np.testing.assert_allclose(corrected, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
 
 
+def test_a_site_as_the_training_changes_nothing_and_takes_the_place_of_tau() -> None:
+    plain = probabilities(LOGITS, ExpressionOptions())
+    options = ExpressionOptions(tau=1, priors=PRIORS)
+    np.testing.assert_allclose(probabilities(LOGITS, options, np.array(PRIORS)), plain, rtol=1e-4)
+
+
+def test_what_is_frequent_at_a_site_is_read_more_often() -> None:
+    some = crops(*[(30, 30)] * 6)
+    plain, there = probs_of(classifier()(some)), probs_of(classifier(priors=PRIORS, site={"neutral": 0.9})(some))
+    assert (there[:, 0] > plain[:, 0]).all()
+    expected = plain * np.append(0.9 / 0.4, [0.1 / 0.6] * 7)
+    np.testing.assert_allclose(there, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_shares_of_a_site_leave_the_rest_as_in_training() -> None:
+    assert site_shares({"a": 0.4}, ("a", "b", "c"), (0.7, 0.2, 0.1)) == pytest.approx([0.4, 0.4, 0.2])
+    assert site_shares({"a": 0.5, "b": 0.5}, ("a", "b"), (0.7, 0.3)) == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("site", "message"),
+    [
+        ({"envy": 0.1}, "no share can be given for envy: the network reads neutral"),
+        ({"fear": 1.0}, "leave something for other labels: got fear 1"),
+        ({"fear": -0.1}, "above 0"),
+        (dict.fromkeys(LABELS, 0.1), "leave something"),
+    ],
+)
+def test_shares_that_no_site_has(site: dict[str, float], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        classifier(priors=PRIORS, site=site)
+
+
 def test_priors_alone_change_nothing() -> None:
     plain, given = probabilities(LOGITS, ExpressionOptions()), probabilities(LOGITS, ExpressionOptions(priors=PRIORS))
     np.testing.assert_array_equal(plain, given)
@@ -156,7 +197,8 @@ def test_priors_alone_change_nothing() -> None:
         ({"temperature": 0}, "temperatures must be above 0, got 0"),
         ({"intensity_temperature": -1}, "temperatures must be above 0, got 1.0 and -1"),
         ({"tau": -0.1}, "tau must be 0 or more"),
-        ({"tau": 0.5}, "tau needs priors"),
+        ({"tau": 0.5}, "tau and site need priors"),
+        ({"site": {"fear": 0.1}}, "tau and site need priors"),
         ({"priors": (0.5, 0.0)}, "priors must be above 0"),
         ({"tta": "crop"}, "tta must be none or flip, got 'crop'"),
         ({"max_batch": 0}, "max_batch must be 1 or more"),
