@@ -103,6 +103,8 @@ def _illustrated(text: str, found: Sequence[Evaluation]) -> str:
 def _one(found: Evaluation) -> dict[str, Any]:
     document = asdict(found)
     del document["log"]
+    for one in (*document["by_size"].values(), *document["sweep"].values(), *filter(None, [document["unique"]])):
+        del one["confusion"], one["reliability"]  # long, and drawn for the whole only
     document["curves"] = {name: _curve(one) for name, one in found.curves.items()}
     return document
 
