@@ -64,6 +64,12 @@ def _evaluation(report: Row, content: Figures) -> Iterator[str]:
     yield table(
         ["", *found["classes"]], [*rows, ["faces", *(f"{found['support'][one]:,}" for one in found["classes"])]]
     )
+    if report.get("unique"):
+        fewer = found["faces"] - report["unique"]["faces"]
+        yield (
+            f"Without the {fewer:,} faces whose very picture occurs again in the data: accuracy "
+            f"{report['unique']['accuracy']:.1%}, macro recall {report['unique']['macro_recall']:.1%}."
+        )
     if report.get("by_size"):
         yield "Accuracy by size of the face (shrunk by area, read as a camera would deliver it):"
         yield _sizes({face: f"{one['accuracy']:.1%}" for face, one in report["by_size"].items()})

@@ -34,6 +34,7 @@ REPORT = {
                 "f1": {"neutral": 0.85, "fear": 0.34},
                 "support": {"neutral": 1200, "fear": 34},
             },
+            "unique": {"faces": 1200, "accuracy": 0.86, "macro_recall": 0.5},
             "by_size": {"8 px": {"accuracy": 0.5}, "8 px JPEG 50": {"accuracy": 0.4}, "48 px": {"accuracy": 0.9}},
             "sweep": {"0.25": {"accuracy": 0.87, "macro_recall": 0.7, "calibration_error": 0.02}},
         },
@@ -131,6 +132,7 @@ def test_figures_of_an_evaluation() -> None:
     text = card(find("expression"), {"x.json": REPORT})
     assert "Accuracy 87.6%, macro recall 60.0%, expected calibration error 0.019." in text
     assert "| recall | 0.90 | 0.30 |" in text
+    assert "Without the 34 faces whose very picture occurs again in the data: accuracy 86.0%, macro recall 50" in text
     assert "| faces | 1,200 | 34 |" in text
     assert "|  | 8 px | 48 px |\n|---|---|---|\n| clean | 50.0% | 90.0% |\n| JPEG 50 | 40.0% |  |" in text
     assert "| 0.25 | 0.870 | 0.700 | 0.020 |" in text
