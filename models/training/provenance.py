@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["commit", "here"]
@@ -18,7 +18,15 @@ def here() -> dict[str, str | None]:
     """Version, commit and machine that a figure was measured with."""
     cpu = f"{platform.machine()} {_processor()} x{os.cpu_count()}"
     machine = f"{cpu}, {platform.system()} {platform.release()}"
-    return {"mien": version("mien"), "commit": commit(), "machine": machine}
+    return {"mien": _version(), "commit": commit(), "machine": machine}
+
+
+def _version() -> str | None:
+    """None where mien runs from its sources and isn't installed."""
+    try:
+        return version("mien")
+    except PackageNotFoundError:
+        return None
 
 
 def commit() -> str | None:

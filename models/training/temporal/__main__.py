@@ -52,6 +52,7 @@ def main() -> None:
 
 def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks: int) -> dict[str, Any]:
     """All figures, with what they depend on."""
+    origin = here()
     heads = [load_head(run) for run in runs]
     recipe = heads[0].recipe
     data = load_data(path)
@@ -64,7 +65,7 @@ def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks:
     methods = {**rivals, **{head.recipe.name: _method(head) for head in heads}}
     found = rows(methods, banks.test, recipe.tracks, labels=banks.labels, size=size, seed=seed, progress=_progress)
     return {
-        **here(),
+        **origin,
         "classifier": classifier,
         "data_sha256": data.sha256,
         "bank_sha256": banks.sha256,
