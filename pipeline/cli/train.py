@@ -25,7 +25,10 @@ def train(
     data: DataOption,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run; one that was cut off goes on.")],
     init: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Run to begin from, to tune it to your own pictures.")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="What to begin from: a run; with `freeze: true` also a model or an ONNX file."
+        ),
     ] = None,
     teacher: Annotated[
         list[str] | None,
@@ -37,13 +40,14 @@ def train(
     ] = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Train a network by a recipe. Needs the extra `train`: pip install 'mien[train]'.
+    """Train a network by a recipe. Needs PyTorch, which the extra `train` brings.
 
     Every epoch ends with a checkpoint: the same command goes on where it was cut off. log.csv has a row for each epoch.
 
     Example:  mien train models/training/recipes/expression_seresnet.yaml --data faces.npz --out runs/first
 
-    Example:  mien train mine.yaml --data my-pictures --init runs/first --out runs/mine
+    Example, your own classes from twenty pictures each, on top of the shipped network:
+      mien train models/training/recipes/own_classes.yaml --data my-pictures --init expression --out runs/mine
 
     Example:  mien train models/training/recipes/temporal_gru.yaml --data faces.npz --teacher runs/first --out runs/head
     """
