@@ -6,7 +6,7 @@ Groups are what the pictures themselves allow: light, contrast, sharpness, size 
 faces112, the person. Age, gender, skin and ethnicity are not recorded in any data at hand, so nothing is known of them.
 Accuracy is given as it is and for the class mix of the whole set, since the darker third may simply smile less.
 
-A model of the registry needs no torch; the folder of a run does.
+A model of the registry and an ONNX file need no torch; the folder of a run does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.registry import find, load
-from models.training.faces import Grey, load_data
+from models.training.faces import FERPLUS, Grey, load_data
 from models.training.provenance import here
-from models.training.report import QUALITIES, SIZES, Floats, Reader, corrected, expected_calibration_error, shrink
+from models.training.readers import Candidate, candidate
+from models.training.report import (
+    QUALITIES,
+    SIZES,
+    Floats,
+    Reader,
+    corrected,
+    expected_calibration_error,
+    shares,
+    shrink,
+)
 from operators.errors import ConfigError
 
 __all__ = ["Group", "Neutral", "Portraits", "groups", "neutral", "people", "read_faces112", "read_ferplus", "sizes"]
@@ -134,10 +143,10 @@ def neutral(read: Reader, faces: Portraits, classes: Sequence[str], priors: Floa
         for quality in QUALITIES:
             probs = read([shrink(image, size, quality) for image in still])
             for setting, changed in settings(probs, priors, column).items():
-                shares = np.bincount(changed.argmax(1), minlength=len(classes)) / len(still)
-                other = int(np.where(np.arange(len(classes)) == column, -1, shares).argmax())
-                named = dict(zip(classes, shares.round(4).tolist(), strict=True))
-                worst = (classes[other], round(float(shares[other]), 4))
+                read_as = np.bincount(changed.argmax(1), minlength=len(classes)) / len(still)
+                other = int(np.where(np.arange(len(classes)) == column, -1, read_as).argmax())
+                named = dict(zip(classes, read_as.round(4).tolist(), strict=True))
+                worst = (classes[other], round(float(read_as[other]), 4))
                 yield Neutral(faces.name, size, quality, setting, len(still), named, *worst)
 
 
@@ -236,24 +245,13 @@ def _recall(probs: Floats, truth: Classes) -> NDArray[np.float64]:
     return right / np.maximum(counts, 1)
 
 
-def _network(name: str) -> tuple[str, Reader, Sequence[str], Floats]:
-    """Name, reader, classes and training shares of a model of the registry, or of a run (with torch)."""
-    if Path(name).is_dir():
-        from models.training.readers import candidate  # noqa: PLC0415 -- torch: only for a run
-
-        run = candidate(name)
-        if run.priors is None:
-            raise ConfigError(f"{name} doesn't say how frequent each class was in its training: export it first")
-        return run.name, run.read, run.classes, run.priors
-    entry = find(name)
-    if entry.task != "expression":
-        raise ConfigError(f"expected a model that reads expressions, got {name!r}, a {entry.task}")
-    model = load(name, threads=1)
-
-    def read(faces: Sequence[Grey]) -> Floats:
-        return np.stack([one.probs for one in model([np.repeat(face[..., None], 3, axis=2) for face in faces])])
-
-    return entry.name, read, model.labels, np.asarray(model.options.priors, np.float32)
+def _priors(network: Candidate, path: Path) -> Floats:
+    """How frequent each class was in training: what the network says, or the training split of FER+."""
+    if network.priors is not None:
+        return network.priors
+    if network.classes != FERPLUS:
+        raise ConfigError(f"how frequent each class was in the training of {network.name} is not known")
+    return shares(load_data(path).training, "ferplus")
 
 
 def as_markdown(found: Mapping[str, Any]) -> str:
@@ -298,16 +296,18 @@ def _still(row: Mapping[str, Any]) -> str:
 def main() -> None:
     """Measure one network and write it down."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a model of the registry, or the folder of a run")
+    parser.add_argument("model", help="a model of the registry, an ONNX file, or the folder of a run")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds fer2013plus/ and faces112/")
     parser.add_argument("-o", "--output", type=Path, help="all that was found, as JSON")
     given = parser.parse_args()
-    name, read, classes, priors = _network(given.model)
+    network = candidate(given.model, classes={"ferplus": FERPLUS})
+    ferplus = given.data / "fer2013plus" / "fer2013plus_train_public.npz"
     sets = [
-        read_ferplus(given.data / "fer2013plus" / "fer2013plus_train_public.npz", classes),
-        read_faces112(given.data / "faces112" / "faces112.npz", classes),
+        read_ferplus(ferplus, network.classes),
+        read_faces112(given.data / "faces112" / "faces112.npz", network.classes),
     ]
-    found = {"kind": "bias", "model": name, **here(), **examine(read, classes, priors, sets)}
+    about = {"kind": "bias", "model": network.name, **here(), "about": network.about}
+    found = {**about, **examine(network.read, network.classes, _priors(network, ferplus), sets)}
     sys.stdout.write(as_markdown(found))
     if given.output is not None:
         given.output.parent.mkdir(parents=True, exist_ok=True)
