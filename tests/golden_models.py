@@ -34,7 +34,7 @@ FOLDER = Path(__file__).parent / "golden" / "models"
 SEED = 6
 SAMPLES = 32
 """How many values of each output are kept, evenly spread over it."""
-TOLERANCES = {"-int8": (1.0, 0.2), "-fp16": (0.05, 0.01)}
+TOLERANCES = {"-int8": (0.5, 0.15), "-fp16": (0.02, 0.005)}
 """By the end of a model's name."""
 FLOAT = (1e-3, 1e-4)
 SIDES = {"rnet": 24, "onet": 48}
