@@ -1,5 +1,8 @@
 """Quantisation of ONNX files and the table about it: what needs no torch."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -19,8 +22,9 @@ from models.training.compress.quantize import (
     int8_static,
     integer_friendly,
 )
-from models.training.compress.table import FLOAT, best, markdown, row
+from models.training.compress.table import BEGIN, END, FLOAT, best, markdown, page, row
 from models.training.faces import Data, Faces
+from operators.errors import ConfigError
 
 SIDE = 16
 
@@ -217,3 +221,33 @@ def test_the_table_in_markdown():
 def test_both_networks_of_a_pace_are_timed(faces):
     timed = pace(network(), network(2), faces[:1], rounds=3)
     assert timed.ms > 0 < timed.float_ms
+
+
+def figures(**changes: object) -> dict:
+    rows = [made_up(FLOAT), made_up("int8", ms=0.5)]
+    where = {"commit": "abc1234", "machine": "a machine", "data_sha256": "0" * 64, "trial": False}
+    return {**where, "default": "int8", "rows": rows, **changes}
+
+
+def test_the_figures_stand_in_the_page():
+    text = page(f"before\n{BEGIN}old\n{END}after\n", figures())
+    assert text.startswith(f"before\n{BEGIN}\n| variant |")
+    assert "| int8 | 87.0%" in text
+    assert "the default is **int8**.\nMeasured with commit abc1234 on a machine; data 000000000000." in text
+    assert text.endswith(f"{END}after\n")
+    assert page(text, figures()) == text
+    with pytest.raises(ConfigError, match="expected the lines '<!-- figures"):
+        page("nothing", figures())
+
+
+def test_figures_of_a_trial_say_so():
+    rows = [{"variant": FLOAT, "accuracy": 0.5, "bytes": 1}]
+    text = page(f"{BEGIN}{END}", figures(trial=True, default=None, rows=rows))
+    assert "A trial: times" in text
+    assert "| variant | accuracy | bytes |\n| --- | --- | --- |\n| float32 | 50.0% | 1 |" in text
+
+
+def test_the_page_has_not_drifted_from_its_figures():
+    docs = Path(__file__).parents[2] / "docs"
+    text = (docs / "compression.md").read_text("utf-8")
+    assert page(text, json.loads((docs / "figures/compression.json").read_text())) == text

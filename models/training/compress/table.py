@@ -24,7 +24,9 @@ TOLERATED = 0.005
 STEADY = 1e-3
 """Largest change of a logit by the other faces of a batch that isn't one in earnest."""
 BEGIN, END = "<!-- figures: written by `python -m models.training.compress` -->\n", "<!-- end of figures -->\n"
-TRIAL = "These are figures of a trial: times weren't taken, and tunings were cut short."
+TRIAL = (
+    "A trial: times weren't taken, and tunings were cut short, so what was tuned (int8-qat, pruned) says nothing yet."
+)
 PACES = ((1, 1), (16, 1), (1, 2), (16, 2))
 """Faces of a call, and threads."""
 FEW = 64
