@@ -20,7 +20,10 @@ from models.training.superres.network import LumaNet, resize
 from models.training.superres.recipe import SuperRecipe
 from operators.errors import ConfigError
 
-__all__ = ["Chain", "SuperResult", "Teacher", "load_chain", "read_teacher", "split"]
+__all__ = ["READS", "Chain", "SuperResult", "Teacher", "load_chain", "read_teacher", "split"]
+
+READS = 48
+"""Pixels of the face that classifiers read."""
 
 
 class Chain(nn.Module):
@@ -37,7 +40,7 @@ class Chain(nn.Module):
         face = self.enlarge(small)
         if self.classifier is None:
             return face, face.new_zeros(len(face), 0), ()
-        features = self.classifier.features(resize(face, 48).clamp(0, 1))
+        features = self.classifier.features(resize(face, READS).clamp(0, 1))
         return face, features, tuple(head(features) for head in self.classifier.heads.values())
 
     @torch.compiler.disable  # every size of face would be compiled anew

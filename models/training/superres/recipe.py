@@ -47,9 +47,9 @@ class Losses(Section):
     pixel: Weight = 1.0
     """Mean Charbonnier distance of the grey values, in [0, 1] (Lai et al., arXiv 1710.01992)."""
     answer: Weight = 0.0
-    """KL divergence of the answer on the enlarged face from the teacher's answer on the undegraded one."""
+    """KL divergence of the answer on the enlarged face from the teacher's on the undegraded one, over all heads."""
     label: Weight = 0.0
-    """Cross-entropy of the answer on the enlarged face and the labels."""
+    """Cross-entropy of the answer of the first head on the enlarged face and the labels."""
     features: Weight = 0.0
     """Cosine distance of the features on the enlarged face from the teacher's on the undegraded one."""
 

@@ -26,7 +26,7 @@ from models.training.fit import Epoch, Progress, fit, load_checkpoint
 from models.training.losses import head_loss
 from models.training.recipe import Head
 from models.training.report import shrink
-from models.training.superres.chain import Chain, Teacher, read_teacher
+from models.training.superres.chain import READS, Chain, Teacher, read_teacher
 from models.training.superres.data import Pairs, Some, load_pictures
 from models.training.superres.network import LumaNet, resize
 from models.training.superres.recipe import SuperRecipe
@@ -105,34 +105,33 @@ class _Enlarging:
         face, features, logits = model(small)
         loss = weights.pixel * charbonnier(face.float(), clean)
         if self.judge is not None:
-            loss = loss + self._of_answers(features, logits, clean)
-            loss = loss + weights.label * self._of_labels(logits, batch)
+            loss = loss + self._of_answers(self.judge, features, logits, clean)
+            loss = loss + weights.label * self._of_labels(logits[0], batch)
         return loss
 
-    def _of_answers(self, features: Tensor, logits: Sequence[Tensor], clean: Tensor) -> Tensor:
-        assert self.judge is not None  # noqa: S101 -- the caller looked
+    def _of_answers(self, judge: Network, features: Tensor, logits: Sequence[Tensor], clean: Tensor) -> Tensor:
         weights = self.recipe.losses
         with torch.no_grad():
-            seen = self.judge.features(resize(clean, 48))
-            said = [head(seen) for head in self.judge.heads.values()]
+            seen = judge.features(resize(clean, READS))
+            said = [head(seen) for head in judge.heads.values()]
+        differing = torch.stack([divergence(*pair) for pair in zip(logits, said, strict=True)]).sum()
         far = 1 - F.cosine_similarity(features.float(), seen.float(), dim=1).mean()
-        return weights.answer * divergence(logits[0], said[0]) + weights.features * far
+        return weights.answer * differing + weights.features * far
 
-    def _of_labels(self, logits: Sequence[Tensor], batch: Some) -> Tensor:
-        name = self._head()
-        if name not in batch.targets:
-            return logits[0].new_zeros(())
-        targets = torch.from_numpy(batch.targets[name]).to(self.device)
-        return head_loss(logits[0], targets, Head(), targets.sum(0))
-
-    def _head(self) -> str:
-        assert self.teacher is not None  # noqa: S101 -- the callers looked
-        return next(iter(self.teacher.classes))
+    def _of_labels(self, logits: Tensor, batch: Some) -> Tensor:
+        if self.head not in batch.targets:
+            return logits.new_zeros(())
+        targets = torch.from_numpy(batch.targets[self.head]).to(self.device)
+        return head_loss(logits, targets, Head(), targets.sum(0))
 
     def scores(self, model: nn.Module) -> dict[str, float]:
         faces = self.data.test
-        picked = faces.where(_watched(faces, self._head() if self.teacher else None))
-        return score(model, picked, self.recipe, head=self._head() if self.teacher else None, device=self.device)
+        return score(model, faces.where(_watched(faces, self.head)), self.recipe, head=self.head, device=self.device)
+
+    @property
+    def head(self) -> str:
+        """The head of the classifier that is listened to: its first; none where there is no classifier."""
+        return next(iter(self.teacher.classes), "") if self.teacher else ""
 
     def about(self) -> dict[str, Any]:
         teacher = self.teacher
@@ -148,13 +147,13 @@ def divergence(logits: Tensor, said: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def score(model: nn.Module, faces: Faces, recipe: SuperRecipe, *, head: str | None, device: str) -> dict[str, float]:
+def score(model: nn.Module, faces: Faces, recipe: SuperRecipe, *, head: str, device: str) -> dict[str, float]:
     """Accuracy of the chain on small faces of each kind that is watched, and the mean PSNR in dB over all of them."""
     rows: dict[str, float] = {}
     errors = []
     for side, quality in WATCHED:
         clean = as_input(faces.images).to(device)
-        small = _enhance([shrink(image, side * recipe.side // 48, quality) for image in faces.images], recipe)
+        small = _enhance([shrink(image, side * recipe.side // READS, quality) for image in faces.images], recipe)
         parts = [model(as_input(small[i : i + 250]).to(device)) for i in range(0, len(small), 250)]
         found = torch.cat([face for face, _, _ in parts]).float().clamp(0, 1)
         errors.append(((found - clean) ** 2).mean((1, 2, 3)))
@@ -189,7 +188,7 @@ def _enhance(small: Sequence[Grey], recipe: SuperRecipe) -> Grey:
     return np.stack([cv2.resize(face, (recipe.side, recipe.side), interpolation=cv2.INTER_AREA) for face in large])
 
 
-def _watched(faces: Faces, head: str | None) -> np.ndarray:
+def _watched(faces: Faces, head: str) -> np.ndarray:
     """Every nth of the faces whose label is beyond dispute."""
     mask = faces.clear.copy()
     if head in faces.targets:
