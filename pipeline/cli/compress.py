@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compress"]
 
-TOLERATED = 0.005
-"""Accuracy that a smaller network may lose before it is warned of: half a point."""
-
 
 def compress(
     source: Annotated[
@@ -116,7 +113,7 @@ def _say(made: ModelProto, base: ModelProto, data: Data) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from models.training.compress.measure import alike, answer, pace, reports
+    from models.training.compress.measure import alike, answer, lost, pace, reports
     from models.training.compress.quantize import as_faces
 
     said, before = answer(made, data), answer(base, data)
@@ -131,10 +128,8 @@ def _say(made: ModelProto, base: ModelProto, data: Data) -> None:
     timed = pace(made, base, as_faces(data.test.images[:1]))
     typer.echo(f"{made.ByteSize():,} bytes, was {base.ByteSize():,}; ", nl=False)
     typer.echo(f"{timed.ms:.2f} ms a face on one core, was {timed.float_ms:.2f}")
-    for head, report in after.items():
-        lost = was[head].accuracy - report.accuracy
-        if lost > TOLERATED:
-            typer.secho(f"warning: {head} lost {100 * lost:.1f} points, more than half of one", fg="yellow", err=True)
+    for head, loss in lost(after, was).items():
+        typer.secho(f"warning: {head} lost {100 * loss:.1f} points, more than half of one", fg="yellow", err=True)
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 pytest.importorskip("onnxruntime", reason="networks need one of the extras cpu and gpu")
 
-from models.training.compress.measure import alike, answer, pace, reports, temperatures
+from models.training.compress.measure import alike, answer, lost, pace, reports, temperatures
 from models.training.compress.quantize import (
     CALIBRATIONS,
     answers,
@@ -170,6 +170,17 @@ def test_reports_are_those_of_the_heads_that_have_right_answers(data):
     assert found["ferplus"].faces == 48  # those beyond dispute
     cooler = reports(said, data, {"ferplus": 0.01})["ferplus"]
     assert cooler.calibration_error < reports(said, data)["ferplus"].calibration_error
+
+
+def test_what_was_lost_is_told_from_half_a_point_on(data):
+    said = answer(network(), data)
+    before = reports(said, data)
+    assert lost(before, before) == {}
+    worse = {**said, "ferplus": said["ferplus"].copy()}
+    first = np.flatnonzero(data.test.clear)[0]  # one face of 48 is two points
+    worse["ferplus"][first] *= -1
+    assert lost(reports(worse, data), before) == {"ferplus": pytest.approx(1 / 48)}
+    assert lost(before, reports(worse, data)) == {}
 
 
 def test_a_row_of_the_table(data):

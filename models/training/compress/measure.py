@@ -17,12 +17,14 @@ from models.training.compress.quantize import answers, as_faces, heads
 from models.training.faces import Data
 from models.training.report import Report, evaluate, fit_temperature
 
-__all__ = ["Alike", "Pace", "alike", "answer", "pace", "reports", "temperatures"]
+__all__ = ["TOLERATED", "Alike", "Answers", "Pace", "alike", "answer", "lost", "pace", "reports", "temperatures"]
 
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]
 """Logits `(n, k)` of each head for all faces of the test split."""
 
+TOLERATED = 0.005
+"""Accuracy that a smaller network may lose: half a point."""
 INTENSITY = "intensity"
 WARMUP = 5
 
@@ -68,6 +70,12 @@ def temperatures(said: Answers, data: Data) -> dict[str, float]:
         mask, truth = _labelled(data, head)
         fitted[head] = fit_temperature(said[head][mask], truth)
     return fitted
+
+
+def lost(after: Mapping[str, Report], before: Mapping[str, Report]) -> dict[str, float]:
+    """The accuracy that was lost by each head that lost more than is tolerated."""
+    losses = {head: before[head].accuracy - report.accuracy for head, report in after.items()}
+    return {head: loss for head, loss in losses.items() if loss > TOLERATED}
 
 
 def alike(said: Answers, before: Answers) -> dict[str, Alike]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from models.training.compress.measure import Answers, alike, answer, pace, reports, temperatures
+from models.training.compress.measure import TOLERATED, Answers, alike, answer, pace, reports, temperatures
 from models.training.compress.quantize import answers, as_faces
 from models.training.faces import Data
 from operators.errors import ConfigError
@@ -19,8 +19,6 @@ Row = Mapping[str, Any]
 
 FLOAT = "float32"
 """The variant that the others are measured against."""
-TOLERATED = 0.005
-"""Accuracy that the default may lose: half a point."""
 STEADY = 1e-3
 """Largest change of a logit by the other faces of a batch that isn't one in earnest."""
 BEGIN, END = "<!-- figures: written by `python -m models.training.compress` -->\n", "<!-- end of figures -->\n"
