@@ -73,7 +73,7 @@ def main() -> None:
             rows.append({"clip": clip.name, "model": name, "pairs": pairs, "switches_per_100": round(rate, 1)})
             print(f"{clip.name:45} {name:28} {rate:5.1f} switches per 100 ({pairs} pairs)", flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps({**context(arguments.clips[0]), "results": rows}, indent=1))
+        arguments.json.write_text(json.dumps({**context(arguments.clips[0]), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

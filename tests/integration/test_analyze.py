@@ -69,9 +69,10 @@ def test_one_object_per_frame_with_the_documented_keys(video: Path, tmp_path: Pa
     assert not any(face["label"] == "happiness" for line in lines[25:] for face in line["faces"])
 
 
-def test_twice_gives_the_same_bytes_and_the_same_alerts(video: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", ["", "models: {temporal: {}}"], ids=["filter", "head"])
+def test_twice_gives_the_same_bytes_and_the_same_alerts(video: Path, tmp_path: Path, models: str) -> None:
     config = tmp_path / "mien.yaml"
-    config.write_text(RULES)
+    config.write_text(f"{RULES}{models}\n")
     for name in ("a", "b"):
         done = run(video, "-o", tmp_path / f"{name}.jsonl", "-c", config, "--alerts", tmp_path / f"{name}-alerts.jsonl")
         assert done.returncode == 0, done.stderr

@@ -9,7 +9,9 @@ import pytest
 from connectors.jsonl import JsonlSink
 from connectors.stdout import StdoutSink
 from connectors.webhook import WebhookSink
+from models.temporal import TemporalHead
 from operators.errors import ModelError
+from operators.temporal import ExpressionFilter
 from pipeline.build import build_analyzer, build_evaluator, build_sinks
 from pipeline.config import Settings
 
@@ -78,3 +80,17 @@ def test_the_enhancer_of_a_local_file_upscales(shared: Path) -> None:
     assert analyzer.enhancer is not None
     assert analyzer.enhancer.scale == 4
     assert analyzer.enhance.enabled
+
+
+def test_a_temporal_head_takes_the_place_of_the_filter() -> None:
+    filtering = {"time_constant": "0.3s", "hold": "4s", "reset_after": "7s"}
+    assert build_analyzer(settings(analysis={"temporal": filtering})).temporal == ExpressionFilter(0.3, 4, 7)
+    head = build_analyzer(settings(models={"temporal": {}}, analysis={"temporal": filtering})).temporal
+    assert isinstance(head, TemporalHead)
+    assert (head.options.hold, head.options.reset_after) == (4, 7)
+
+
+def test_a_temporal_head_of_other_labels_is_refused() -> None:
+    models = {"expression": {"name": "expression-fer2013"}, "temporal": {}}
+    with pytest.raises(ModelError, match=r"follows neutral, .* expression-fer2013 reads anger, .*: name a head"):
+        build_analyzer(settings(models=models))

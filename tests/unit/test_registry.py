@@ -108,13 +108,13 @@ def test_names_are_arch_variant_tag(entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 def test_every_entry_says_what_a_caller_must_know(entry: Entry) -> None:
-    assert entry.task in {"detector", "expression", "enhancer"}
+    assert entry.task in {"detector", "expression", "enhancer", "temporal"}
     assert entry.files
     assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in entry.files.values())
     assert set(entry.urls) <= set(entry.files)
     assert all(url.startswith("https://") for url in entry.urls.values())
     assert all([entry.input, entry.licence, entry.source, entry.origin])
-    assert bool(entry.labels) == (entry.task == "expression")
+    assert bool(entry.labels) == (entry.task in {"expression", "temporal"})
     assert len(entry.options.get("priors", entry.labels)) == len(entry.labels)
 
 

@@ -225,8 +225,8 @@ def test_the_table_has_every_method_in_every_condition():
 
 
 def test_the_verdict_names_where_a_model_is_no_better():
-    good = {"accuracy": 0.8, "switches": 1.0, "delay_median_s": 0.3, "delay_p90_s": 0.9}
-    worse = {"accuracy": 0.7, "switches": 2.0, "delay_median_s": 0.4, "delay_p90_s": 1.0}
+    good = {"accuracy": 0.8, "switches": 1.0, "delay_median_s": 0.3, "delay_p90_s": 0.9, "never_found": 0.1}
+    worse = {"accuracy": 0.7, "switches": 2.0, "delay_median_s": 0.4, "delay_p90_s": 1.0, "never_found": 0.2}
     first, second, *_ = CONDITIONS
     found = [
         {"model": SHIPPED, "condition": first, **worse},

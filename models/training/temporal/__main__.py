@@ -66,7 +66,7 @@ def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks:
     found = rows(methods, banks.test, recipe.tracks, labels=banks.labels, size=size, seed=seed, progress=_progress)
     return {
         **origin,
-        "classifier": classifier,
+        "classifier": Path(classifier).name,
         "data_sha256": data.sha256,
         "bank_sha256": banks.sha256,
         "seed": seed,

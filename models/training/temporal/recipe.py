@@ -29,7 +29,7 @@ class BankPlan(Section):
     """Crops of each still at each size; a face of a track wanders between them."""
     turn: NotNegative = 4.0
     """Degrees by which the head is tilted to either side."""
-    wobble: NotNegative = 0.6
+    wobble: NotNegative = 1.0
     """Pixels of the small face by which a detector's landmarks are off: crops of far faces jitter most."""
     noise: NotNegative = 4.0
     """Largest deviation of the sensor noise of a camera, of 255 levels."""
@@ -76,7 +76,7 @@ class TrackPlan(Section):
     """How much of the answer it takes."""
     calm: Range = (0.3, 3.0)
     """Seconds over which the crop, and with it the answer, stays alike."""
-    fresh: Range = (0.2, 0.8)
+    fresh: Range = (0.4, 0.95)
     """Part of the variation between crops that is new in every frame."""
     drift: NotNegative = 0.25
     """How far the size drifts, as the standard deviation of its logarithm."""

@@ -46,7 +46,7 @@ ALARMS = "alarms"
 BEGIN, END = "<!-- written by python -m models.training.temporal -->", "<!-- end -->"
 
 SHIPPED = "average, 0.5 s (shipped)"
-_DECIDE = {"accuracy": -1, "switches": 1, "delay_median_s": 1, "delay_p90_s": 1}
+_DECIDE = {"accuracy": -1, "switches": 1, "delay_median_s": 1, "delay_p90_s": 1, "never_found": 1}
 """What the default is decided by, and whether less is better."""
 
 _TIME_CONSTANTS_S = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5)
@@ -180,8 +180,13 @@ def behind(found: Sequence[Row], model: str) -> dict[str, list[str]]:
 
 
 def _verdict(found: Sequence[Row], model: str) -> str:
-    places = [f"{', '.join(columns)} at {where}" for where, columns in behind(found, model).items() if columns]
-    wins = "better than the shipped filter on accuracy, switches and delay (median and p90) everywhere"
+    names = {column: column.removesuffix("_s").replace("_", " ") for column in _DECIDE}
+    places = [
+        f"{', '.join(names[column] for column in columns)} ({where})"
+        for where, columns in behind(found, model).items()
+        if columns
+    ]
+    wins = "better than the shipped filter on accuracy, switches and delay (median, p90, never found) everywhere"
     return f"`{model}` is {wins}." if not places else f"`{model}` is not {wins}: no better on {'; '.join(places)}."
 
 
