@@ -26,6 +26,7 @@ def as_document(found: Sequence[Evaluation], data: Data, asked: Asked) -> dict[s
         "data_sha256": data.sha256,
         "faces": "all" if asked.whole else "test split",
         "majority_only": asked.clear,
+        "calibrated": asked.calibrate,
     }
     return {**context, "models": [_one(evaluation) for evaluation in found]}
 
@@ -72,7 +73,7 @@ def as_markdown(found: Sequence[Evaluation], document: Mapping[str, Any]) -> str
     if len(found) > 1:
         lines += ["## Side by side", _side_by_side(found)]
     for one in found:
-        lines += [f"## {one.model}", *_sections(one)]
+        lines += [f"## {one.model}", *_sections(one, calibrated=document["calibrated"])]
     return "\n\n".join(lines) + "\n"
 
 
@@ -140,11 +141,11 @@ def _side_by_side(found: Sequence[Evaluation]) -> str:
     return table(["", *NUMBERS, *(f"average precision, {label}" for label in labels)], rows)
 
 
-def _sections(one: Evaluation) -> list[str]:
+def _sections(one: Evaluation, *, calibrated: bool) -> list[str]:
     report = one.report
     lines = [
         f"Accuracy {report.accuracy:.1%}, macro recall {report.macro_recall:.1%}, expected calibration error "
-        f"{report.calibration_error:.3f}. {_settings(one)}",
+        f"{report.calibration_error:.3f}{', calibrated on these faces' if calibrated else ''}. {_settings(one)}",
         _classes(report),
     ]
     if one.unique is not None:
@@ -168,7 +169,8 @@ def _sections(one: Evaluation) -> list[str]:
 
 def _settings(one: Evaluation) -> str:
     said = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in one.about.items())
-    return f"A temperature {one.temperature:.2f} times as high would fit this split best. Of the network: {said}."
+    also = "" if one.intensity_temperature is None else f", for the intensity one of {one.intensity_temperature:.2f}"
+    return f"A temperature {one.temperature:.2f} times its own fits them best{also}. Of the network: {said}."
 
 
 def _classes(report: Report) -> str:

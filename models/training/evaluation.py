@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from models.training.report import (
     Agreement,
     Curve,
     Floats,
+    Reader,
     Report,
     agreement,
     choose_tau,
     corrected,
     curve,
     evaluate,
+    fit_intensity,
     fit_temperature,
     shares,
+    sharpened,
     size_reports,
 )
 from operators.errors import ConfigError
@@ -31,8 +34,6 @@ from operators.errors import ConfigError
 __all__ = ["Asked", "AtSite", "Evaluation", "at_site", "examine"]
 
 NEUTRAL = "neutral"
-Progress = Callable[[str], None]
-"""Gets the name of what is measured next."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Asked:
     """Only faces on whose label more than half of the raters agree: the FER+ majority protocol."""
     whole: bool = False
     """On all pictures, not only those of the test split; for data that the network has never seen."""
+    calibrate: bool = False
+    """With the temperature that fits this split best: for runs and files, which have none of their own yet."""
     sizes: bool = False
     """Also by size of the face, clean and as JPEG 50."""
     taus: tuple[float, ...] = ()
@@ -77,6 +80,8 @@ class Evaluation:
     report: Report
     temperature: float
     """By which its temperature would have to be multiplied to fit this split best; near 1 where it is calibrated."""
+    intensity_temperature: float | None = None
+    """The same for its intensity, where it has one and the data have votes."""
     unique: Report | None = None
     """Without the faces whose very picture occurs again in the data."""
     by_size: Mapping[str, Report] = field(default_factory=dict)
@@ -93,15 +98,17 @@ class Evaluation:
     """`as it is`, and `corrected` with the site's own shares as prior."""
 
 
-def examine(found: Candidate, data: Data, asked: Asked, *, progress: Progress = lambda _name: None) -> Evaluation:
+def examine(found: Candidate, data: Data, asked: Asked) -> Evaluation:
     """Measure a network; raises ConfigError where the data have no labels that it reads, or what is asked can't be."""
     head, columns = _head(found, data)
     faces, truth = _test(data, head, columns, asked)
     unknown = [name for name in (*asked.curves, *asked.site) if name not in found.classes]
     if unknown:
         raise ConfigError(f"{found.name} has no class {', '.join(unknown)}: it has {', '.join(found.classes)}")
-    progress("faces")
-    probs = found.read(list(faces.images))
+    raw = found.read(list(faces.images))
+    temperature = fit_temperature(np.log(np.maximum(raw, 1e-12)), truth)
+    read = _calibrated(found.read, temperature) if asked.calibrate else found.read
+    probs = sharpened(raw, temperature) if asked.calibrate else raw
     plain = evaluate(probs, truth, found.classes)
     fresh = None if faces.copied is None else ~faces.copied
     sweep: dict[float, Report] = {}
@@ -109,19 +116,20 @@ def examine(found: Candidate, data: Data, asked: Asked, *, progress: Progress = 
         priors = _priors(found, data, head)
         strengths = sorted({0.0, *asked.taus})
         sweep = {tau: evaluate(corrected(probs, priors, tau), truth, found.classes) for tau in strengths}
-    progress("sizes" if asked.sizes else "the rest")
+    intensity, intensity_temperature = _intensity(found, faces, probs, calibrate=asked.calibrate)
     return Evaluation(
         model=found.name,
         about=found.about,
         head=head,
         report=plain,
-        temperature=fit_temperature(np.log(np.maximum(probs, 1e-12)), truth),
+        temperature=temperature,
+        intensity_temperature=intensity_temperature,
         unique=None if fresh is None else evaluate(probs[fresh], truth[fresh], found.classes),
-        by_size=size_reports(found.read, faces, truth, found.classes) if asked.sizes else {},
+        by_size=size_reports(read, faces, truth, found.classes) if asked.sizes else {},
         sweep=sweep,
         tau=choose_tau(sweep) if sweep else None,
         curves={one: _curve(probs, truth, found.classes.index(one)) for one in asked.curves},
-        intensity=_intensity(found, faces, probs),
+        intensity=intensity,
         log=found.log,
         site=_site(found, probs, truth, priors=_priors(found, data, head), given=asked.site) if asked.site else {},
     )
@@ -162,6 +170,10 @@ def _test(data: Data, head: str, columns: Sequence[int], asked: Asked) -> tuple[
     return faces.where(mask), np.array(columns)[targets.argmax(1)[mask]]
 
 
+def _calibrated(read: Reader, temperature: float) -> Reader:
+    return lambda faces: sharpened(read(faces), temperature)
+
+
 def _priors(found: Candidate, data: Data, head: str) -> Floats:
     if found.priors is not None:
         return found.priors
@@ -174,16 +186,22 @@ def _curve(probs: Floats, truth: NDArray[np.int64], column: int) -> Curve:
     return curve(probs[:, column], truth == column)
 
 
-def _intensity(found: Candidate, faces: Faces, probs: Floats) -> dict[str, Agreement]:
-    """How well expressive faces are told from still ones, where the data have the raters' votes on it."""
+def _intensity(
+    found: Candidate, faces: Faces, probs: Floats, *, calibrate: bool
+) -> tuple[dict[str, Agreement], float | None]:
+    """How well expressive faces are told from still ones, where the data have votes on it; and the best temperature."""
     votes = faces.targets.get("intensity")
     if votes is None or NEUTRAL not in found.classes:
-        return {}
-    share, rated = votes[:, 1], votes.sum(1) > 0
+        return {}, None
+    share, rated, temperature = votes[:, 1], votes.sum(1) > 0, None
     said = {"1 - neutral": 1 - probs[:, found.classes.index(NEUTRAL)]}
     if found.intensity is not None:
-        said = {"network": found.intensity(list(faces.images)), **said}
-    return {name: agreement(values[rated], share[rated]) for name, values in said.items()}
+        own = found.intensity(list(faces.images))
+        temperature = fit_intensity(own[rated], share[rated])
+        if calibrate:
+            own = sharpened(np.stack([1 - own, own], 1), temperature)[:, 1]
+        said = {"network": own, **said}
+    return {name: agreement(values[rated], share[rated]) for name, values in said.items()}, temperature
 
 
 def _site(

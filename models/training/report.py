@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import log_expit, log_softmax, logit, softmax
 
 from models.training.augment import jpeg
 from models.training.faces import Data, Faces, Grey
@@ -31,9 +31,11 @@ __all__ = [
     "curve",
     "evaluate",
     "expected_calibration_error",
+    "fit_intensity",
     "fit_temperature",
     "labelled",
     "shares",
+    "sharpened",
     "shrink",
     "size_reports",
 ]
@@ -119,6 +121,22 @@ def fit_temperature(logits: Floats, truth: NDArray[np.int64]) -> float:
         return float(-log_softmax(logits / temperature, axis=1)[np.arange(len(truth)), truth].mean())
 
     return float(minimize_scalar(unlikelihood, bounds=(0.2, 5.0), method="bounded").x)
+
+
+def fit_intensity(intensity: NDArray[np.floating[Any]], share: NDArray[np.floating[Any]]) -> float:
+    """The same for intensities `(n,)` against shares of raters `(n,)`."""
+    logits = logit(np.clip(intensity.astype(float), 1e-6, 1 - 1e-6))
+
+    def unlikelihood(temperature: float) -> float:
+        scaled = logits / temperature
+        return float(-(share * log_expit(scaled) + (1 - share) * log_expit(-scaled)).mean())
+
+    return float(minimize_scalar(unlikelihood, bounds=(0.2, 5.0), method="bounded").x)
+
+
+def sharpened(probs: Floats, temperature: float) -> Floats:
+    """Probabilities `(n, k)` as they would be had the logits been divided by a temperature."""
+    return np.asarray(softmax(np.log(np.maximum(probs, 1e-12)) / temperature, axis=1), np.float32)
 
 
 def by_size(read: Reader, faces: Faces, truth: NDArray[np.int64]) -> dict[str, float]:

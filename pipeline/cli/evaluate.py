@@ -36,6 +36,10 @@ def evaluate(
     flip: Annotated[
         bool, typer.Option("--flip", help="Average over each face and its mirror image, at twice the cost.")
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option("--calibrate", help="With the temperature that fits best: runs and files have none yet."),
+    ] = False,
     sizes: Annotated[bool, typer.Option("--sizes", help="Also by size of the face, clean and as JPEG 50.")] = False,
     tau: Annotated[
         list[float] | None,
@@ -77,6 +81,7 @@ def evaluate(
     asked = Asked(
         clear=clear,
         whole=whole,
+        calibrate=calibrate,
         sizes=sizes,
         taus=tuple(tau or ()),
         curves=tuple(curve or ()),

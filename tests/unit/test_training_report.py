@@ -76,6 +76,22 @@ def test_everything_that_was_asked_for_is_measured(found) -> None:
     assert one.site["corrected"].read["neutral"] > one.site["as it is"].read["neutral"]
 
 
+def test_a_network_that_is_too_shy_is_calibrated() -> None:
+    data = some(600)
+    label = data.test.targets["label"].argmax(1)
+    sure = RNG.random(len(label)) < 0.9
+    given = np.where(sure, label, (label + 1) % 3)
+    shy = (0.45 * np.eye(3)[given] + 0.55 / 3).astype(np.float32)
+    share = data.test.targets["intensity"][:, 1]
+    network = a_network(read=lambda _faces: shy, intensity=lambda _faces: share**2 / (share**2 + (1 - share) ** 2))
+    plain, better = (examine(network, data, Asked(calibrate=wanted)) for wanted in (False, True))
+    assert plain.temperature == better.temperature < 0.7
+    assert better.report.calibration_error < 0.03 < plain.report.calibration_error
+    assert better.report.accuracy == plain.report.accuracy
+    assert better.intensity_temperature == pytest.approx(2, abs=0.01)
+    assert better.intensity["network"].error < 0.01 < plain.intensity["network"].error
+
+
 def test_only_faces_that_are_asked_for_count() -> None:
     data = some()
     assert examine(a_network(), data, Asked(whole=True)).report.faces == 90
