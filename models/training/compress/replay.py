@@ -63,6 +63,7 @@ class Replay(nn.Module):
         }
         self._steps = [_step(node, stored) for node in quantised.graph.node if node.output[0] not in self._bytes]
 
+    @torch.compiler.disable  # one operator after the other is not what it can trace: it compiled each of them alone
     def forward(self, faces: Tensor) -> tuple[Tensor, ...]:
         # bfloat16 is coarser than the steps to be learnt
         with torch.autocast(faces.device.type, enabled=False) if self._bytes else nullcontext():
