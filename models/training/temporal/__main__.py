@@ -22,7 +22,7 @@ from models.training.temporal.export import as_onnx
 from models.training.temporal.score import Method, stepped
 from models.training.temporal.table import Size, baselines, markdown, rows, with_figures
 from models.training.temporal.train import Head, banks_folder, follow, load_banks, load_head
-from operators.errors import MienError
+from operators.errors import ConfigError, MienError
 
 DOCS = Path(__file__).parents[3] / "docs"
 FIGURES, PAGE = DOCS / "figures" / "temporal.json", DOCS / "temporal.md"
@@ -55,6 +55,8 @@ def measure(classifier: str, path: Path, runs: list[Path], *, seed: int, tracks:
     origin = here()
     heads = [load_head(run) for run in runs]
     recipe = heads[0].recipe
+    if len({(one.recipe.bank, one.recipe.temperature, one.recipe.seed) for one in heads}) > 1:
+        raise ConfigError("the heads learnt from different banks: expected recipes of one bank, temperature and seed")
     data = load_data(path)
     folder = banks_folder(classifier, runs[0])
     banks = load_banks(classifier, data, recipe, folder, progress=lambda split: partial(_counted, f"bank of {split}"))

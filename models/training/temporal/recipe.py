@@ -88,7 +88,7 @@ class Model(Section):
     """The network."""
 
     arch: Literal["gru", "lstm"] = "gru"
-    """`gru`: over the classifier's probabilities, in continuous time. `lstm`: over its features, frame by frame."""
+    """`gru`: sets the rates of an average, in continuous time. `lstm`: over the classifier's features, by the frame."""
     hidden: Count = 24
     """Numbers that it remembers of a face; those of the averages come on top."""
     width: Count = 32
