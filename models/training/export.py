@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -20,12 +19,9 @@ from onnx import ModelProto
 from torch import nn
 
 from models.training.expression import load_run
-from operators.errors import ModelError
+from models.training.tracing import agree, traced
 
-__all__ = ["OPSET", "TOLERANCE", "export", "strip", "to_onnx", "worst_difference"]
-
-TOLERANCE = 1e-4
-OPSET = 18
+__all__ = ["export", "to_onnx", "worst_difference"]
 
 
 def export(run: Path, target: Path) -> str:
@@ -37,28 +33,17 @@ def export(run: Path, target: Path) -> str:
 
 def to_onnx(model: nn.Module, classes: Mapping[str, Sequence[str]], *, side: int) -> ModelProto:
     """A network with one output for each head, as ONNX; raises ModelError if the two don't agree."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "net.onnx"
-        torch.onnx.export(
-            model.eval(),
-            (torch.zeros(2, 1, side, side),),
-            target,
-            input_names=["faces"],
-            output_names=list(classes),
-            dynamic_shapes=({0: torch.export.Dim("n", min=1)},),
-            opset_version=OPSET,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-        network = onnx.load(target)
-    strip(network)
+    network = traced(
+        model,
+        (torch.zeros(2, 1, side, side),),
+        inputs=["faces"],
+        outputs=list(classes),
+        free={0: torch.export.Dim("n", min=1)},
+    )
     onnx.helper.set_model_props(
         network, {"classes": json.dumps({head: list(names) for head, names in classes.items()})}
     )
-    worst = worst_difference(model, network, side)
-    if worst > TOLERANCE:
-        raise ModelError(f"the exported network differs from torch by {worst:.2g}, allowed is {TOLERANCE:g}")
+    agree(worst_difference(model, network, side))
     return network
 
 
@@ -71,10 +56,3 @@ def worst_difference(model: nn.Module, exported: Path | ModelProto, side: int) -
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     got = session.run(None, {"faces": faces.numpy()})
     return max(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True))
-
-
-def strip(network: ModelProto) -> None:
-    """Drop what the exporter notes of this machine: stack traces with its paths."""
-    for part in (network, network.graph, *network.graph.node, *network.graph.value_info, *network.graph.initializer):
-        del part.metadata_props[:]
-        part.ClearField("doc_string")

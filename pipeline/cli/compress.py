@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from operators.errors import ConfigError
+from pipeline.cli.train import torch_there
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -63,7 +63,7 @@ def compress(
 
     Example:  mien compress pruned.onnx pruned.int8.onnx --data my-pictures
     """
-    with _torch_there():
+    with torch_there():
         from models.training.compress.methods import METHODS, How, read_source
         from models.training.compress.methods import compress as make
         from models.training.faces import load_data
@@ -78,15 +78,6 @@ def compress(
     onnx.save(made, target)
     _say(made, float_network.file, faces)
     typer.echo(f"{target} sha256 {_sha256(target)}")
-
-
-@contextmanager
-def _torch_there() -> Iterator[None]:
-    """Say how to get what training needs, where it is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is not installed: pip install 'mien[train]' for compression") from error
 
 
 @contextmanager

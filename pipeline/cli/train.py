@@ -16,6 +16,12 @@ __all__ = ["DataOption", "export", "torch_there", "train"]
 DataOption = Annotated[
     Path, typer.Option(metavar="PATH", help="The FER2013 / FER+ npz file, or a folder with a folder for each class.")
 ]
+MEASURE = {
+    "expression": "mien evaluate {out} --data {data}",
+    "superres": "python -m models.training.superres table --help",
+    "temporal": "python -m models.training.temporal --help",
+}
+"""What says how good the result of a training is, by task."""
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
@@ -76,9 +82,8 @@ def train(
                 highlight=False,
             )
             bar.update(shown, epoch=f"{epoch.epoch + 1}/{epoch.of}")
-    typer.echo(
-        f"{out}: `mien evaluate {out} --data {data}` says how good it is, `mien export {out} FILE.onnx` ships it"
-    )
+    measure = MEASURE[plan.task].format(out=out, data=data)
+    typer.echo(f"{out}: `{measure}` says how good it is, `mien export {out} FILE.onnx` ships it")
 
 
 def _score(value: float) -> str:

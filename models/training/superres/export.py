@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ import onnxruntime
 import torch
 from onnx import ModelProto
 
-from models.training.export import OPSET, TOLERANCE, strip
 from models.training.superres.chain import load_chain
 from models.training.superres.network import LumaNet
-from operators.errors import ConfigError, ModelError
+from models.training.tracing import agree, traced
+from operators.errors import ConfigError
 
 __all__ = ["export", "to_onnx", "worst_difference"]
 
@@ -35,25 +34,9 @@ def export(run: Path, target: Path) -> str:
 def to_onnx(network: LumaNet) -> ModelProto:
     """The network, `small (n, 1, h, w)` -> `large`; raises ModelError if the two don't agree."""
     free = {0: torch.export.Dim("n", min=1), 2: torch.export.Dim("h", min=4), 3: torch.export.Dim("w", min=4)}
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "net.onnx"
-        torch.onnx.export(
-            network.eval(),
-            (torch.zeros(2, 1, 20, 24),),
-            target,
-            input_names=["small"],
-            output_names=["large"],
-            dynamic_shapes=(free,),
-            opset_version=OPSET,
-            external_data=False,
-            dynamo=True,
-            verbose=False,
-        )
-        made = onnx.load(target)
-    strip(made)
-    worst = worst_difference(network, made)
-    if worst > TOLERANCE:
-        raise ModelError(f"the ONNX network differs from torch by {worst:.2g}, allowed is {TOLERANCE:g}")
+    example = (torch.zeros(2, 1, 20, 24),)
+    made = traced(network, example, inputs=["small"], outputs=["large"], free=free)
+    agree(worst_difference(network, made))
     return made
 
 

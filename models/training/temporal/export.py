@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 
 from models.session import Session
 from models.temporal import TEMPORAL_INPUTS, TEMPORAL_OUTPUTS
 from models.training.temporal.arch import TimedGru
 from models.training.temporal.train import Head, load_head
-from operators.errors import ConfigError, ModelError
+from models.training.tracing import agree, traced
+from operators.errors import ConfigError
 
 __all__ = ["as_onnx", "export"]
 
 TOLERANCE = 1e-5
-OPSET = 18
 _STEPS = 50
 
 
@@ -43,22 +41,11 @@ def as_onnx(head: Head) -> bytes:
         )
     # Each a tensor of its own: given one tensor twice, the exporter takes two inputs for the same.
     example = tuple(torch.full((2, width), 0.1) for width in (len(head.labels), 1, 1, 1, model.remembered))
-    program = torch.onnx.export(
-        model,
-        example,
-        input_names=TEMPORAL_INPUTS,
-        output_names=TEMPORAL_OUTPUTS,
-        dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) * len(example),
-        opset_version=OPSET,
-        dynamo=True,
-        verbose=False,
+    network = traced(
+        model, example, inputs=TEMPORAL_INPUTS, outputs=TEMPORAL_OUTPUTS, free={0: torch.export.Dim.DYNAMIC}
     )
-    written = io.BytesIO()
-    program.save(written)
-    data = _stripped(written.getvalue())
-    worst = _worst_difference(model, data, len(head.labels))
-    if worst > TOLERANCE:
-        raise ModelError(f"ONNX differs from torch by {worst:.2g}, allowed is {TOLERANCE:g}")
+    data = bytes(network.SerializeToString())
+    agree(_worst_difference(model, data, len(head.labels)), allowed=TOLERANCE)
     return data
 
 
@@ -77,12 +64,3 @@ def _worst_difference(model: TimedGru, data: bytes, classes: int) -> float:
         worst = max(worst, *(float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True)))
         ours, theirs = expected[2], got[2]
     return worst
-
-
-def _stripped(data: bytes) -> bytes:
-    """Without what the exporter notes of this machine: stack traces with its paths."""
-    network = onnx.load_from_string(data)
-    for part in (network, network.graph, *network.graph.node, *network.graph.value_info, *network.graph.initializer):
-        del part.metadata_props[:]
-        part.ClearField("doc_string")
-    return bytes(network.SerializeToString())
