@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from kafka.cluster import ClusterMetadata
     from kafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 
-__all__ = ["SESSION_S", "CaptureGroup"]
+__all__ = ["OWNED_S", "SESSION_S", "CaptureGroup"]
 
 log = logging.getLogger(__name__)
 
 SESSION_S = 8.0
 """A member that was not heard of for so long has died: the others take its partitions."""
-HEARTBEAT_S = 2.0
+HEARTBEAT_S = 1.0
+OWNED_S = SESSION_S - 2 * HEARTBEAT_S
+"""A member that stood still for less still has its partitions: its session runs from its last heartbeat, which may have
+been that long before, and a little longer on its way."""
 LONGEST_TURN_S = 30.0
 CLOSE_S = 2.0
 

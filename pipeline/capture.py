@@ -25,7 +25,7 @@ import cv2
 from connectors.camera import State
 from connectors.capture import Captures, CaptureStatus
 from connectors.kafka_client import hush
-from connectors.kafka_group import SESSION_S, CaptureGroup
+from connectors.kafka_group import OWNED_S, CaptureGroup
 from connectors.kafka_producer import FrameProducer, SendStatus
 from connectors.kafka_topics import FRAMES, partition_of
 from operators.records import Frame, Gap
@@ -127,7 +127,7 @@ class CapturePipeline:
         """Take part in the group for a moment: cameras come and go here. Raises what ended a lane."""
         self._group.turn(POLL_S)
         if not self._owns():
-            log.warning("took no part for more than %.0f s: others may have its cameras, begins anew", SESSION_S)
+            log.warning("took no part for more than %.0f s: others may have its cameras, begins anew", OWNED_S)
             self._lose(set(self._lanes))
             self._group.rejoin()
         self.turned_at = time.monotonic()
@@ -176,7 +176,7 @@ class CapturePipeline:
 
     def _owns(self) -> bool:
         """Whether nobody else can have been given the cameras: a process that was stopped goes on as if nothing was."""
-        return time.monotonic() - self.turned_at < SESSION_S
+        return time.monotonic() - self.turned_at < OWNED_S
 
     def _put(self, item: Frame | Gap) -> None:
         if self._owns():
