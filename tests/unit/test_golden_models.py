@@ -52,7 +52,7 @@ def test_nothing_else_lies_there() -> None:
 
 
 def test_another_network_is_noticed() -> None:
-    golden, entry = read("seresnet_base.ferplus-1"), find("expression")
+    golden, entry = read("seresnet_base.ferplus-1"), find("seresnet_base.ferplus-1")
     ((graph, outputs),) = answers(entry).items()
     (off,) = differences(golden, {graph: {"ferplus": outputs["ferplus"] + 0.01}}).values()
     assert min(off) > golden.mean

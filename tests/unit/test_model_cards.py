@@ -177,7 +177,7 @@ def test_cards_are_written_between_the_marks(tmp_path: Path) -> None:
     (tmp_path / "figures" / "x.json").write_text(json.dumps(REPORT))
     paths = write_cards(tmp_path)
     assert len(paths) == len(entries()) + 1
-    assert "87.6%" in (tmp_path / "models" / "seresnet_base.ferplus-1.md").read_text()
+    assert "87.6%" in (tmp_path / "models" / f"{find('expression').name}.md").read_text()
     assert re.fullmatch(rf"before\n{BEGIN}\n\| model.*\|\n\n{END}after\n", page.read_text(), re.DOTALL)
 
 
