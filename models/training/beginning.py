@@ -53,9 +53,12 @@ def beginning(init: Path, model: Network, *, device: str) -> dict[str, Tensor]:
 def _network(init: Path) -> onnx.ModelProto:
     data = init.read_bytes() if init.is_file() else next(iter(files_of(str(init)).values()))
     try:
-        return onnx.load_from_string(data)
+        network = onnx.load_from_string(data)
     except DecodeError as error:
         raise ConfigError(f"{init} is no ONNX file") from error
+    if any(node.op_type == "DequantizeLinear" for node in network.graph.node):
+        raise ConfigError(f"{init} is compressed: expected a network in float32, such as seresnet_base.ferplus-1")
+    return network
 
 
 def _unfolded(network: onnx.ModelProto, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
