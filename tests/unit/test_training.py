@@ -15,6 +15,7 @@ from models.training.archs import build
 from models.training.export import export, worst_difference
 from models.training.expression import answers, load_run, train
 from models.training.faces import Data, Faces
+from models.training.fit import moving_average
 from models.training.losses import head_loss
 from models.training.recipe import Augment, Degrade, Head, Model, Optimizer, Recipe, Schedule
 from operators.errors import ConfigError
@@ -131,3 +132,12 @@ def test_the_command_says_what_is_missing(tmp_path):
 
 def replace_(recipe: Recipe, **changes) -> Recipe:
     return type(recipe)(**{name: changes.get(name, getattr(recipe, name)) for name in recipe.__struct_fields__})
+
+
+def test_the_average_of_a_short_run_is_not_that_of_its_beginning():
+    update, average = moving_average(0.999), [torch.zeros(1)]
+    for step in range(1, 31):
+        update(average, [torch.ones(1)], step)
+    assert average[0] > 0.99
+    update(average, [torch.zeros(1)], 10**6)
+    assert average[0] > 0.98
