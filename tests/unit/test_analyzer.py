@@ -46,8 +46,9 @@ def test_a_smile_and_a_neutral_face_are_read_as_such(analyzer: Analyzer, walk: l
     last = {one.camera_id: main_face(one) for one in observations}
     assert last["smile"].label == "happiness"
     assert last["smile"].scores["happiness"] > 0.8
-    assert last["smile"].intensity == pytest.approx(1 - last["smile"].scores["neutral"])
     assert last["neutral"].label == "neutral"
+    assert last["smile"].intensity > 0.9
+    assert last["neutral"].intensity < 0.4
 
 
 @pytest.mark.parametrize(("network", "expected"), [(0.25, 0.25), (None, 0.4)], ids=["of the network", "1 - neutral"])
