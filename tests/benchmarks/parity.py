@@ -154,12 +154,19 @@ def _looped(records: Sequence[Record]) -> Iterator[Observation]:
             yield replace(one, epoch=turn + 1, ts=round(one.ts + shift, 3), faces=faces, events=())
 
 
-def config(cameras: Mapping[str, Mapping[str, Any]], folder: Path, kafka: Kafka, prefix: str) -> str:
+def config(
+    cameras: Mapping[str, Mapping[str, Any]],
+    folder: Path,
+    kafka: Kafka,
+    prefix: str,
+    models: Mapping[str, Any] | None = None,
+) -> str:
     """A configuration with all rules; JSON is YAML."""
     return json.dumps(
         {
             "version": 1,
             "purpose": "a test of parity",
+            "models": models or {},
             "cameras": cameras,
             "groups": {"all": {"cameras": sorted(cameras)}},
             "rules": RULES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,11 +58,14 @@ def test_a_recording_by_every_way(given: Input, bed: Bed):
     assert [way for way in ways if any(way.get(name) for name in WRONG)] == []
 
 
-def test_real_pictures_from_capture_to_alerts(shared: Path, kafka: Kafka, prefix: str, tmp_path: Path):
+@pytest.mark.parametrize("models", [{}, {"temporal": {"name": "temporal"}}], ids=["average", "head"])
+def test_real_pictures_from_capture_to_alerts(
+    models: dict[str, Any], shared: Path, kafka: Kafka, prefix: str, tmp_path: Path
+):
     """Exactly what the frames in Kafka say; as JPEG they are nearly what `mien analyze` sees."""
     clips = shared / "data" / "clips"
     videos = {name: clips / f"head-pose-face-detection-{name}.gif" for name in ("female", "male")}
-    with Bed.of(tmp_path, config(filmed_cameras(videos), tmp_path, kafka, prefix)) as bed:
+    with Bed.of(tmp_path, config(filmed_cameras(videos), tmp_path, kafka, prefix, models)) as bed:
         found = pictures(bed, videos)
     assert found["observations"] == found["frames_sent"] > 0
     assert found["other_observations"] == 0
