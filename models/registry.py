@@ -21,6 +21,7 @@ from models.expression import ExpressionClassifier, ExpressionOptions
 from models.files import Progress, cache_folder, fetch, locate, read
 from models.mtcnn import Mtcnn, MtcnnOptions
 from models.mtcnn_graphs import build_graphs
+from models.own import own
 from models.realesrgan import RealEsrgan, RealEsrganOptions
 from models.session import Session
 from models.temporal import TEMPORAL_OUTPUTS, TemporalHead, TemporalOptions
@@ -53,14 +54,19 @@ def load(
         threads: threads within one call of a network; 0 = one per core.
         mirror: folder with copies of some of the registry's files.
         folder: where `fetch` put files; None = `cache_folder()`.
-        path: your own file in place of the registry's; its hash isn't pinned, so trust it before you name it.
+        path: your own file in place of the registry's; its hash isn't pinned, so trust it before you name it. A
+            classifier's file that names its classes has options of its own: none of the registry's count.
         **options: fields of the model's options, such as `min_face_size` of a detector.
 
     Raises:
         ModelError: unknown name or option, missing or altered file, device that isn't there.
     """
     entry = find(name)
-    data = weights(name, mirror=mirror, folder=folder) if path is None else _read_own(entry, Path(path))
+    if path is None:
+        data = weights(name, mirror=mirror, folder=folder)
+    else:
+        entry, content = own(entry, Path(path))
+        data = {Path(path).name: content}
     return _BUILD[entry.arch](entry, data, partial(Session, device=device, threads=threads), options)
 
 
@@ -68,15 +74,6 @@ def weights(name: str, *, mirror: Path | str | None = None, folder: Path | str |
     """The files of a model by name, found and checked as `load` does; raises ModelError."""
     entry = find(name)
     return {file: read(entry, file, locate(entry, file, mirror, folder)) for file in entry.files}
-
-
-def _read_own(entry: Entry, path: Path) -> dict[str, bytes]:
-    if len(entry.files) != 1:
-        raise ModelError(f"{entry.name} consists of {len(entry.files)} files and can't be loaded from one path")
-    try:
-        return {file: path.read_bytes() for file in entry.files}
-    except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror}") from error
 
 
 def _options(kind: type[Options], entry: Entry, given: Mapping[str, Any]) -> Options:

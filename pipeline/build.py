@@ -19,7 +19,7 @@ from operators.ports import Classifier, Detector, TemporalModel
 from operators.records import Detections, Frame
 from operators.rules import RuleEvaluator, Watched
 from pipeline.config import Settings
-from pipeline.sections import Camera
+from pipeline.sections import Camera, ExpressionModel
 
 if TYPE_CHECKING:
     from pipeline.telemetry import Telemetry
@@ -37,8 +37,7 @@ def build_analyzer(
     get: Callable[..., Any] = partial(load, device=models.device, threads=models.threads, mirror=models.mirror)
     options = {} if models.detector.min_face_size is None else {"min_face_size": models.detector.min_face_size}
     detector: Detector = get(models.detector.name, **options)
-    site = {"site": models.expression.site} if models.expression.site else {}
-    classifier: Classifier = get(models.expression.name, **site)
+    classifier: Classifier = get(models.expression.name, path=models.expression.path, **_told(models.expression))
     return Analyzer(
         detector=detector,
         far_detector=Tiled(detector),
@@ -54,6 +53,12 @@ def build_analyzer(
         each=each,
         stage=stage,
     )
+
+
+def _told(section: ExpressionModel) -> dict[str, Any]:
+    """What the configuration says in place of the registry."""
+    said = {"site": section.site, "temperature": section.temperature}
+    return {key: value for key, value in said.items() if value}
 
 
 def _temporal(settings: Settings, get: Callable[..., Any], classifier: Classifier) -> TemporalModel[Any]:

@@ -31,7 +31,7 @@ from connectors.stdout import StdoutSettings
 from connectors.store import StoreSettings
 from connectors.webhook import WebhookSettings
 from models.catalogue import find, tasks
-from operators.errors import ConfigError
+from operators.errors import ConfigError, ModelError
 from operators.rules import EXPRESSIONS, Group, Limits, Routing, Rule, RuleSet, Schedule
 from operators.units import format_duration
 from pipeline.checks import check, check_models, check_rules
@@ -387,15 +387,27 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     sinks = [sink.name for sink in settings.sinks]
     elastic = settings.elasticsearch is not None
     found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))
-    labels = labels_read(settings.models)
+    try:
+        labels = labels_read(settings.models)
+    except ModelError as error:
+        return settings, [*found, Complaint(("models", "expression", "path"), str(error))]
     found += check_models(settings.models, tasks(), labels=labels)
     return settings, [*found, *check_rules(settings, settings.cameras, labels=labels)]
 
 
 def labels_read(models: Models) -> tuple[str, ...]:
-    """The expressions that the configured network reads; those of FER+ while no network of that name is known."""
-    name = models.expression.name
-    return find(name).labels if name in tasks() else EXPRESSIONS
+    """The expressions that the configured network reads; those of FER+ while no network of that name is known.
+
+    Raises ModelError where its own file can't be read.
+    """
+    section = models.expression
+    if section.name not in tasks():
+        return EXPRESSIONS
+    if section.path is None:
+        return find(section.name).labels
+    from models.own import labels_of  # noqa: PLC0415 -- onnx: only those who have such a file wait for it
+
+    return labels_of(section.name, section.path)
 
 
 def _findings(found: Sequence[Complaint], source: Source) -> list[Finding]:

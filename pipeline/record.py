@@ -135,9 +135,10 @@ def head_of(settings: Settings, job: Job, *, cameras: Mapping[str, RecordedCamer
 
 def _models(settings: Settings) -> dict[str, RecordedModel]:
     models = settings.models
-    names = {"detector": models.detector.name, "expression": models.expression.name}
-    recorded = {task: RecordedModel(find(name).name, find(name).files) for task, name in names.items()}
-    for task, chosen in (("enhancer", models.enhancer), ("temporal", models.temporal)):
+    detector = find(models.detector.name)
+    recorded = {"detector": RecordedModel(detector.name, detector.files)}
+    own = (("expression", models.expression), ("enhancer", models.enhancer), ("temporal", models.temporal))
+    for task, chosen in own:
         if chosen is not None:
             entry, path = find(chosen.name), chosen.path
             recorded[task] = RecordedModel(entry.name, entry.files if path is None else {path.name: _sha256(path)})

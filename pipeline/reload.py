@@ -12,7 +12,7 @@ import logging
 from dataclasses import fields
 from pathlib import Path
 
-from operators.errors import ConfigError
+from operators.errors import ConfigError, ModelError
 from operators.rules import EvaluatorState, RuleEvaluator, RuleSet
 from pipeline.build import build_evaluator
 from pipeline.checks import check_rules
@@ -58,7 +58,7 @@ class RulesWatch:
             self._files = files_of(self._path)
             self._tried = self._seen = tuple(map(_content, self._files))
             return self._read()
-        except (ConfigError, ValueError) as error:
+        except (ConfigError, ModelError, ValueError) as error:
             self.refused += 1
             self.error = str(error)
             log.error("rules are refused, the old ones go on path=%s\n%s", self._path, error)  # noqa: TRY400

@@ -70,9 +70,19 @@ class ExpressionModel:
 
     name: str = "expression"
     """Name in the model registry: `mien models list`."""
+    path: Path | None = None
+    """Your own ONNX file in place of the registry's, as `mien export` writes it: it says itself what it reads."""
+    temperature: float | None = None
+    """Makes the network surer of itself below 1, less sure above: what `mien evaluate` says fits best. When absent, the
+    registry's, or 1 for your own file."""
     site: Mapping[str, float] = field(default_factory=dict)
     """How frequent expressions are where the cameras look, such as `{neutral: 0.95}`; others share the rest. A rare one
     is then claimed only on better evidence."""
+
+    def __post_init__(self) -> None:
+        """Refuse a temperature that nothing can be divided by."""
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f"expected a temperature above 0, got {self.temperature:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,12 +68,13 @@ def test_the_configuration_in_the_manifest_is_one(tmp_path: Path) -> None:
     assert again.analysis == settings().analysis
 
 
-def test_an_enhancer_of_ones_own_is_named_by_its_hash(tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["expression", "enhancer", "temporal"])
+def test_a_network_of_ones_own_is_named_by_its_hash(task: str, tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
     own.write_bytes(b"weights")
-    with_own = settings(models={"enhancer": {"path": str(own)}})
+    with_own = settings(models={task: {"path": str(own)}})
     head = head_of(with_own, Job(folder=tmp_path))
-    assert head.models["enhancer"].files == {"own.onnx": hashlib.sha256(b"weights").hexdigest()}
+    assert head.models[task].files == {"own.onnx": hashlib.sha256(b"weights").hexdigest()}
     own.unlink()
     with pytest.raises(ModelError, match="can't read"):
         head_of(with_own, Job(folder=tmp_path))

@@ -1,0 +1,137 @@
+"""A user's own classifier in place of the registry's: one ONNX file and one line of configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+from onnx.helper import (
+    make_graph,
+    make_model,
+    make_node,
+    make_opsetid,
+    make_tensor,
+    make_tensor_value_info,
+    set_model_props,
+)
+
+from models.own import labels_of
+from models.registry import load
+from operators.errors import ConfigError, ModelError
+from pipeline.build import build_analyzer
+from pipeline.config import load_settings
+
+MINE = {"label": ["dark", "bright"], "intensity": ["neutral", "expressive"]}
+
+
+def classifier(path: Path, classes: Mapping[str, Sequence[str]] | None, *, heads: Sequence[str] = tuple(MINE)) -> Path:
+    """A network that calls bright faces bright: its logits are 0 and how far above 0.5 the mean grey is, times 8."""
+    middle, factor = (make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in (("m", 0.5), ("f", 8.0)))
+    axes = make_tensor("axes", TensorProto.INT64, [2], [2, 3])
+    nodes = [
+        make_node("ReduceMean", ["faces", "axes"], ["mean"], keepdims=0),
+        make_node("Sub", ["mean", "m"], ["above"]),
+        make_node("Mul", ["above", "f"], ["bright"]),
+        make_node("Sub", ["bright", "bright"], ["dark"]),
+        *(make_node("Concat", ["dark", "bright"], [head], axis=1) for head in heads),
+    ]
+    faces = make_tensor_value_info("faces", TensorProto.FLOAT, ["n", 1, 48, 48])
+    outputs = [make_tensor_value_info(head, TensorProto.FLOAT, ["n", 2]) for head in heads]
+    model = make_model(
+        make_graph(nodes, "own", [faces], outputs, [middle, factor, axes]),
+        opset_imports=[make_opsetid("", 18)],
+        ir_version=10,
+    )
+    if classes is not None:
+        set_model_props(model, {"classes": json.dumps(classes)})
+    onnx.save(model, path)
+    return path
+
+
+def grey(value: int) -> np.ndarray:
+    return np.full((30, 20, 3), value, np.uint8)
+
+
+def test_a_file_says_what_it_reads(tmp_path: Path) -> None:
+    path = classifier(tmp_path / "own.onnx", MINE)
+    own = load("expression", path=path)
+    assert own.labels == labels_of("expression", path) == ("dark", "bright")
+    dark, bright = own([grey(0), grey(255)])
+    assert dark.probs == pytest.approx([1 / (1 + np.exp(-4)), 1 / (1 + np.exp(4))], abs=1e-5)
+    assert bright.probs[1] == pytest.approx(dark.probs[0], abs=1e-5)
+    assert bright.intensity == pytest.approx(bright.probs[1], abs=1e-5)
+
+
+def test_nothing_of_the_registrys_network_is_left_but_what_is_asked_for(tmp_path: Path) -> None:
+    path = classifier(tmp_path / "own.onnx", MINE)
+    assert (load("expression", path=path).options.temperature, load("expression", path=path).options.priors) == (1, ())
+    (warm,) = load("expression", path=path, temperature=2.0)([grey(255)])
+    assert warm.probs[1] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
+
+
+def test_the_first_head_counts_and_intensity_is_never_it(tmp_path: Path) -> None:
+    classes = {"intensity": ["neutral", "expressive"], "b": ["x", "y"], "a": ["p", "q"]}
+    path = classifier(tmp_path / "own.onnx", classes, heads=("a", "b", "intensity"))
+    assert load("expression", path=path).labels == ("x", "y")
+    (reading,) = load("expression", path=classifier(path, {"a": ["p", "q"]}, heads=("a",)))([grey(9)])
+    assert reading.intensity is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"own\.onnx can't be read: No such file"),
+        (b"no network at all", r"own\.onnx is not an ONNX file"),
+        ({"classes": "[1, 2]"}, r"`classes` in its metadata should be lists of names by head"),
+        ({"classes": "{no json"}, r"`classes` in its metadata should be lists of names by head"),
+        ({"classes": '{"label": 3}'}, r"`classes` in its metadata should be lists of names by head"),
+        ({"classes": '{"other": ["a", "b"]}'}, "the network should have the outputs other; it has label"),
+        ({}, "the network should have the outputs ferplus"),
+    ],
+)
+def test_files_that_are_no_classifier(content: bytes | dict[str, str] | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.onnx"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        model = onnx.load(classifier(path, None))
+        set_model_props(model, content)
+        onnx.save(model, path)
+    with pytest.raises(ModelError, match=message):
+        load("expression", path=path)
+
+
+def configuration(folder: Path, models: str, rule: str) -> Path:
+    path = folder / "mien.yaml"
+    path.write_text(
+        "version: 1\npurpose: a test of one's own network\ncameras: {door: {url: video.mp4}}\n"
+        f"models: {{expression: {models}}}\nrules:\n  - {{id: own, when: {rule}}}\n"
+    )
+    return path
+
+
+def test_the_configuration_takes_it_and_rules_name_its_classes(tmp_path: Path) -> None:
+    own = classifier(tmp_path / "own.onnx", MINE)
+    settings = load_settings(configuration(tmp_path, f"{{path: {own}, temperature: 0.5}}", "bright >= 0.6"))
+    read = build_analyzer(settings).classifier
+    assert read.labels == ("dark", "bright")
+    assert read([grey(255)])[0].probs[1] == pytest.approx(1 / (1 + np.exp(-8)), abs=1e-5)
+    with pytest.raises(ConfigError, match='"fear" is no expression; there are: bright, dark'):
+        load_settings(configuration(tmp_path, f"{{path: {own}}}", "fear >= 0.6"))
+
+
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        ("{path: nowhere.onnx}", r"mien\.yaml:4:\d+: models\.expression\.path: nowhere\.onnx can't be read: No such"),
+        ("{temperature: 0}", "models.expression.*expected a temperature above 0, got 0"),
+    ],
+)
+def test_a_configuration_that_is_wrong_about_it(models: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(configuration(tmp_path, models, "fear >= 0.6"))
