@@ -13,7 +13,7 @@ from onnx import ModelProto
 from models.catalogue import Entry, find
 from operators.errors import ModelError
 
-__all__ = ["labels_of", "own"]
+__all__ = ["INTENSITY", "classes_of", "labels_of", "own"]
 
 INTENSITY = "intensity"
 """The head that says how far a face is from neutral; every other one gives expressions."""
@@ -34,7 +34,7 @@ def own(entry: Entry, path: Path) -> tuple[Entry, bytes]:
     if len(entry.files) != 1:
         raise ModelError(f"{entry.name} consists of {len(entry.files)} files and can't be loaded from one path")
     data = _read(path)
-    classes = _classes(path, data) if entry.task == "expression" else {}
+    classes = classes_of(path, data) if entry.task == "expression" else {}
     heads = [name for name in classes if name != INTENSITY]
     if not heads:
         return entry, data
@@ -42,15 +42,11 @@ def own(entry: Entry, path: Path) -> tuple[Entry, bytes]:
     return replace(entry, name=path.name, outputs=outputs, labels=classes[heads[0]], options={}), data
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} can't be read: {error.strerror}") from error
+def classes_of(path: Path, data: bytes) -> Mapping[str, tuple[str, ...]]:
+    """Labels of each head of a network, as `mien export` writes them into its file; empty where it says nothing.
 
-
-def _classes(path: Path, data: bytes) -> Mapping[str, tuple[str, ...]]:
-    """Labels of each head, as `models.training.export` writes them; empty where the file says nothing."""
+    Raises ModelError where `data`, the content of `path`, is no ONNX file.
+    """
     try:
         notes = {note.key: note.value for note in ModelProto.FromString(data).metadata_props}
         return {str(head): tuple(map(str, names)) for head, names in json.loads(notes.get("classes", "{}")).items()}
@@ -58,3 +54,10 @@ def _classes(path: Path, data: bytes) -> Mapping[str, tuple[str, ...]]:
         raise ModelError(f"{path} is not an ONNX file: {error}") from error
     except (ValueError, AttributeError, TypeError) as error:
         raise ModelError(f"{path}: `classes` in its metadata should be lists of names by head: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} can't be read: {error.strerror}") from error

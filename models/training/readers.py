@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from models.expression import ExpressionClassifier, ExpressionOptions
+from models.own import INTENSITY, classes_of
 from models.registry import find, load
 from models.session import Session
 from models.training.faces import FER2013, FERPLUS, Grey
@@ -20,9 +21,6 @@ from operators.errors import ConfigError, ModelError
 from operators.records import Floats
 
 __all__ = ["Candidate", "candidate", "of_model", "of_run"]
-
-SECOND = "intensity"
-"""The output of a network that says how many raters would see an expression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,11 +58,11 @@ def candidate(
         head: of a run or file, which of its heads; None = the first of the run, or of `classes`.
         flip: average over each face and its mirror image.
         plain: leave the prior correction out that the registry asks for.
-        classes: those of each head, which a file doesn't say.
+        classes: those of each head, for a file that doesn't say.
 
     Raises:
         ConfigError: there is no such run, file or head.
-        ModelError: the registry has no such model.
+        ModelError: the registry has no such model, or the file is no network.
     """
     if Path(name).is_dir():
         return _run(Path(name), head, flip=flip)
@@ -108,7 +106,7 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
         entry.name,
         classifier.labels,
         _probs(classifier),
-        _intensity(classifier) if SECOND in entry.outputs else None,
+        _intensity(classifier) if INTENSITY in entry.outputs else None,
         priors,
         about={"weights_sha256": ", ".join(entry.files.values()), "flip": flip, **settings},
     )
@@ -117,15 +115,17 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
 def _file(path: Path, head: str | None, known: Mapping[str, Sequence[str]], *, flip: bool) -> Candidate:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}: expected an ONNX file, a run, or a model of the registry")
-    head, known = head or next(iter(known), ""), {"ferplus": FERPLUS, "fer2013": FER2013, **known}
+    data = path.read_bytes()
+    said = {name: labels for name, labels in classes_of(path, data).items() if name != INTENSITY}
+    head, known = head or next(iter(said or known), ""), {"ferplus": FERPLUS, "fer2013": FER2013, **known, **said}
     if head not in known:
         raise ConfigError(
             f"the classes of the head {head!r} of {path} are not known: expected one of {', '.join(known)}"
         )
-    data, classes = path.read_bytes(), tuple(known[head])
+    classes = tuple(known[head])
     options = ExpressionOptions(tta="flip" if flip else "none")
     try:
-        classifier = ExpressionClassifier(Session(data, outputs=[head, SECOND]), classes, options)
+        classifier = ExpressionClassifier(Session(data, outputs=[head, INTENSITY]), classes, options)
         second = True
     except ModelError:  # most networks have no such output; where the head is missing too, the next line says so
         classifier = ExpressionClassifier(Session(data, outputs=[head]), classes, options)
@@ -144,7 +144,7 @@ def _run(run: Path, head: str | None, *, flip: bool) -> Candidate:
 
     def intensity(faces: Sequence[Grey]) -> Floats:
         images = np.stack([_fit(face, result.recipe.side) for face in faces])
-        logits = answers(result.model, images, flip=flip)[SECOND]
+        logits = answers(result.model, images, flip=flip)[INTENSITY]
         return np.asarray(expit(logits[:, 1] - logits[:, 0]), np.float32)
 
     about = {"recipe": result.recipe.name, "seed": result.recipe.seed, "head": head, "flip": flip}
@@ -152,7 +152,7 @@ def _run(run: Path, head: str | None, *, flip: bool) -> Candidate:
         str(run),
         tuple(classes),
         read,
-        intensity if SECOND in result.classes else None,
+        intensity if INTENSITY in result.classes else None,
         side=result.recipe.side,
         about=about,
         log=run / "log.csv" if (run / "log.csv").is_file() else None,

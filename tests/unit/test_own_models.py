@@ -22,6 +22,7 @@ from onnx.helper import (
 
 from models.own import labels_of
 from models.registry import load
+from models.training.readers import candidate
 from operators.errors import ConfigError, ModelError
 from pipeline.build import build_analyzer
 from pipeline.config import load_settings
@@ -104,6 +105,12 @@ def test_files_that_are_no_classifier(content: bytes | dict[str, str] | None, me
         onnx.save(model, path)
     with pytest.raises(ModelError, match=message):
         load("expression", path=path)
+
+
+def test_it_is_measured_by_the_classes_that_it_names_itself(tmp_path: Path) -> None:
+    path = classifier(tmp_path / "own.onnx", MINE)
+    for known in ({}, {"label": ("bright",)}, {"other": ("x", "y", "z")}):
+        assert candidate(str(path), classes=known).classes == ("dark", "bright")
 
 
 def configuration(folder: Path, models: str, rule: str) -> Path:

@@ -129,7 +129,7 @@ def _network(run: Path) -> Enlarge:
 
 
 def _reader(name: str, data: Data) -> Reader:
-    found = candidate(name, head=HEAD if Path(name).is_dir() else None, classes=data.classes[HEAD])
+    found = candidate(name, head=HEAD if Path(name).is_dir() else None, classes={HEAD: data.classes[HEAD]})
     if found.classes != tuple(data.classes[HEAD]):
         raise ConfigError(f"{name} reads {', '.join(found.classes)}: expected {', '.join(data.classes[HEAD])}")
     return found.read
