@@ -8,6 +8,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 HEADS = {"ferplus": 8, "fer2013": 7, "intensity": 2}
+NUMBERS = {"middle": 0.5, "factor": 8.0}
+"""Of `brightness_network`."""
 
 
 def expression_network(seed: int = 1) -> bytes:
@@ -51,6 +53,23 @@ def temporal_network(classes: int = 8) -> bytes:
     results = [("probs_over_time", ["n", classes]), ("intensity_over_time", cell), ("remembered", ["n", classes + 1])]
     parts = numpy_helper.from_array(np.array([classes, 1], np.int64), "parts")
     return _serialise(nodes, [*sources, ("memory", ["n", classes + 1])], results, [parts])
+
+
+def brightness_network(heads: Sequence[str]) -> bytes:
+    """The signature of a classifier that calls bright faces bright.
+
+    Each head's two logits are 0 and 8 times how far the mean grey is above 0.5.
+    """
+    middle, factor = (numpy_helper.from_array(np.array([value], np.float32), name) for name, value in NUMBERS.items())
+    nodes = [
+        helper.make_node("ReduceMean", ["faces"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Sub", ["mean", "middle"], ["above"]),
+        helper.make_node("Mul", ["above", "factor"], ["bright"]),
+        helper.make_node("Sub", ["bright", "bright"], ["dark"]),
+        *(helper.make_node("Concat", ["dark", "bright"], [head], axis=1) for head in heads),
+    ]
+    results = [(head, ["n", 2]) for head in heads]
+    return _serialise(nodes, [("faces", ["n", 1, 48, 48])], results, [middle, factor])
 
 
 Shape = tuple[str, Sequence[int | str]]

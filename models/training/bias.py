@@ -135,14 +135,19 @@ def sizes(read: Reader, faces: Portraits) -> Iterator[Group]:
         yield _group(probs, faces, everyone, trait="size", group=f"{size} px")
 
 
-def neutral(read: Reader, faces: Portraits, classes: Sequence[str], priors: Floats) -> Iterator[Neutral]:
-    """What neutral faces are read as, by size and compression, as shipped and with prior corrections."""
+def neutral(
+    read: Reader, faces: Portraits, classes: Sequence[str], priors: Floats, *, tau: float = 0.0
+) -> Iterator[Neutral]:
+    """What neutral faces are read as, by size and compression, as shipped and with other prior corrections.
+
+    `tau` is the strength of the one that `read` applies.
+    """
     column = list(classes).index(NEUTRAL)
     still = [image for image, truth in zip(faces.images, faces.truth, strict=True) if truth == column]
     for size in SIZES:
         for quality in QUALITIES:
             probs = read([shrink(image, size, quality) for image in still])
-            for setting, changed in settings(probs, priors, column).items():
+            for setting, changed in settings(probs, priors, column, tau=tau).items():
                 read_as = np.bincount(changed.argmax(1), minlength=len(classes)) / len(still)
                 other = int(np.where(np.arange(len(classes)) == column, -1, read_as).argmax())
                 named = dict(zip(classes, read_as.round(4).tolist(), strict=True))
@@ -150,14 +155,15 @@ def neutral(read: Reader, faces: Portraits, classes: Sequence[str], priors: Floa
                 yield Neutral(faces.name, size, quality, setting, len(still), named, *worst)
 
 
-def settings(probs: Floats, priors: Floats, column: int) -> dict[str, Floats]:
-    """The probabilities as they are, with tau 0.25 for rare classes, and with the prior of a site mostly neutral."""
+def settings(probs: Floats, priors: Floats, column: int, *, tau: float) -> dict[str, Floats]:
+    """The probabilities, which `tau` is in; with 0.25 in its place, and with the prior of a site mostly neutral."""
+    plain = corrected(probs, priors, -tau)
     site = priors * (1 - SITE) / (1 - priors[column])
     site[column] = SITE
     return {
         "as shipped": probs,
-        "tau 0.25": corrected(probs, priors, 0.25),
-        f"site {SITE:.0%} neutral": corrected(probs, priors, 1.0, site),
+        "tau 0.25": corrected(plain, priors, 0.25),
+        f"site {SITE:.0%} neutral": corrected(plain, priors, 1.0, site),
     }
 
 
@@ -192,14 +198,16 @@ TRAITS: Mapping[str, Callable[[Grey], float]] = {
 """Mean and standard deviation of the grey levels; variance of the Laplacian."""
 
 
-def examine(read: Reader, classes: Sequence[str], priors: Floats, sets: Sequence[Portraits]) -> dict[str, Any]:
-    """Everything about one network, as plain values."""
+def examine(
+    read: Reader, classes: Sequence[str], priors: Floats, sets: Sequence[Portraits], *, tau: float = 0.0
+) -> dict[str, Any]:
+    """Everything about one network, as plain values; `tau` is the strength of the correction that `read` applies."""
     rows, still, persons = [], [], {}
     for faces in sets:
         probs = read(list(faces.images))
         rows += [asdict(group) for group in (*groups(probs, faces), *sizes(read, faces))]
         persons[faces.name] = people(probs, faces)
-        still += [asdict(one) for one in neutral(read, faces, classes, priors)]
+        still += [asdict(one) for one in neutral(read, faces, classes, priors, tau=tau)]
     data = {faces.name: faces.sha256 for faces in sets}
     return {"data_sha256": data, "groups": rows, "people": persons, "neutral": still}
 
@@ -307,7 +315,7 @@ def main() -> None:
         read_faces112(given.data / "faces112" / "faces112.npz", network.classes),
     ]
     about = {"kind": "bias", "model": network.name, **here(), "about": network.about}
-    found = {**about, **examine(network.read, network.classes, _priors(network, ferplus), sets)}
+    found = {**about, **examine(network.read, network.classes, _priors(network, ferplus), sets, tau=network.tau)}
     sys.stdout.write(as_markdown(found))
     if given.output is not None:
         given.output.parent.mkdir(parents=True, exist_ok=True)

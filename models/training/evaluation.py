@@ -95,7 +95,7 @@ class Evaluation:
     log: Path | None = None
     """How its training went, where it is a run."""
     site: Mapping[str, AtSite] = field(default_factory=dict)
-    """`as it is`, and `corrected` with the site's own shares as prior."""
+    """`as it is`, with the correction that it is shipped with, and `corrected` with the site's own shares as prior."""
 
 
 def examine(found: Candidate, data: Data, asked: Asked) -> Evaluation:
@@ -208,5 +208,9 @@ def _site(
     found: Candidate, probs: Floats, truth: NDArray[np.int64], *, priors: Floats, given: Mapping[str, float]
 ) -> dict[str, AtSite]:
     there = site_shares(given, found.classes, priors.tolist())
-    settings = {"as it is": probs, "corrected": corrected(probs, priors, 1.0, there)}
+    plain = corrected(probs, priors, -found.tau)
+    settings = {
+        "as it is": corrected(plain, priors, found.shipped_tau),
+        "corrected": corrected(plain, priors, 1.0, there),
+    }
     return {name: at_site(evaluate(one, truth, found.classes), there) for name, one in settings.items()}

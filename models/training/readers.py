@@ -36,6 +36,10 @@ class Candidate:
     read: Reader
     intensity: Callable[[Sequence[Grey]], Floats] | None = None
     priors: Floats | None = None
+    tau: float = 0.0
+    """Strength of the prior correction that `read` applies."""
+    shipped_tau: float = 0.0
+    """Strength of the one that the registry asks for."""
     side: int = 48
     about: Mapping[str, object] = field(default_factory=dict)
     """Where it comes from: the hash of its weights, the seed of its training, its settings."""
@@ -99,7 +103,8 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
     if entry.task != "expression":
         raise ConfigError(f"expected a model that reads expressions, got {name!r}, a {entry.task}")
     options = {"tta": "flip"} if flip else {}
-    classifier = load(name, **options, **({"tau": 0.0} if plain else {}))
+    shipped = load(name, **options)
+    classifier = load(name, **options, tau=0.0) if plain else shipped
     priors = np.asarray(classifier.options.priors, np.float32) if classifier.options.priors else None
     settings = {"temperature": classifier.options.temperature, "tau": classifier.options.tau}
     return Candidate(
@@ -108,6 +113,8 @@ def _shipped(name: str, *, flip: bool, plain: bool) -> Candidate:
         _probs(classifier),
         _intensity(classifier) if INTENSITY in entry.outputs else None,
         priors,
+        tau=classifier.options.tau,
+        shipped_tau=shipped.options.tau,
         about={"weights_sha256": ", ".join(entry.files.values()), "flip": flip, **settings},
     )
 

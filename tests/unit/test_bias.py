@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 
 from models.training.bias import Portraits, as_markdown, examine, groups, main, neutral, people, sizes
-from models.training.report import Grey
+from models.training.report import Grey, corrected
 from operators.errors import ConfigError
 
 CLASSES = ("neutral", "happiness", "fear")
@@ -75,6 +75,19 @@ def test_a_site_of_neutral_faces_reads_doubtful_ones_as_neutral() -> None:
     rows = {row.setting: row for row in neutral(doubtful, portraits([9], [0]), CLASSES, PRIORS) if row.size == 8}
     assert rows["as shipped"].shares["happiness"] == 1
     assert rows["site 80% neutral"].shares["neutral"] == 1
+
+
+def test_a_correction_that_is_in_the_answers_already_is_not_made_twice() -> None:
+    raw = np.array([0.5, 0.4, 0.1], np.float32)
+
+    def rows(tau: float) -> dict[tuple[int, int | None, str], Mapping[str, float]]:
+        def read(faces: Sequence[Grey]) -> np.ndarray:
+            return corrected(np.tile(raw, (len(faces), 1)), PRIORS, tau)
+
+        found = neutral(read, portraits([9], [0]), CLASSES, PRIORS, tau=tau)
+        return {(row.size, row.jpeg, row.setting): row.shares for row in found if row.setting != "as shipped"}
+
+    assert rows(0.0) == rows(0.6)
 
 
 def test_people_vary_more_than_chance_where_one_is_never_read() -> None:

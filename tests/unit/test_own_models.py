@@ -9,16 +9,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
-from onnx.helper import (
-    make_graph,
-    make_model,
-    make_node,
-    make_opsetid,
-    make_tensor,
-    make_tensor_value_info,
-    set_model_props,
-)
 
 from models.own import labels_of
 from models.registry import load
@@ -26,30 +16,16 @@ from models.training.readers import candidate
 from operators.errors import ConfigError, ModelError
 from pipeline.build import build_analyzer
 from pipeline.config import load_settings
+from tests.networks import brightness_network
 
 MINE = {"label": ["dark", "bright"], "intensity": ["neutral", "expressive"]}
 
 
 def classifier(path: Path, classes: Mapping[str, Sequence[str]] | None, *, heads: Sequence[str] = tuple(MINE)) -> Path:
-    """A network that calls bright faces bright: its logits are 0 and how far above 0.5 the mean grey is, times 8."""
-    middle, factor = (make_tensor(name, TensorProto.FLOAT, [1], [value]) for name, value in (("m", 0.5), ("f", 8.0)))
-    axes = make_tensor("axes", TensorProto.INT64, [2], [2, 3])
-    nodes = [
-        make_node("ReduceMean", ["faces", "axes"], ["mean"], keepdims=0),
-        make_node("Sub", ["mean", "m"], ["above"]),
-        make_node("Mul", ["above", "f"], ["bright"]),
-        make_node("Sub", ["bright", "bright"], ["dark"]),
-        *(make_node("Concat", ["dark", "bright"], [head], axis=1) for head in heads),
-    ]
-    faces = make_tensor_value_info("faces", TensorProto.FLOAT, ["n", 1, 48, 48])
-    outputs = [make_tensor_value_info(head, TensorProto.FLOAT, ["n", 2]) for head in heads]
-    model = make_model(
-        make_graph(nodes, "own", [faces], outputs, [middle, factor, axes]),
-        opset_imports=[make_opsetid("", 18)],
-        ir_version=10,
-    )
+    """A network that tells bright faces, in a file that names its classes, as `mien export` writes it."""
+    model = onnx.ModelProto.FromString(brightness_network(heads))
     if classes is not None:
-        set_model_props(model, {"classes": json.dumps(classes)})
+        onnx.helper.set_model_props(model, {"classes": json.dumps(classes)})
     onnx.save(model, path)
     return path
 
@@ -101,7 +77,7 @@ def test_files_that_are_no_classifier(content: bytes | dict[str, str] | None, me
         path.write_bytes(content)
     elif content is not None:
         model = onnx.load(classifier(path, None))
-        set_model_props(model, content)
+        onnx.helper.set_model_props(model, content)
         onnx.save(model, path)
     with pytest.raises(ModelError, match=message):
         load("expression", path=path)

@@ -76,6 +76,13 @@ def test_everything_that_was_asked_for_is_measured(found) -> None:
     assert one.site["corrected"].read["neutral"] > one.site["as it is"].read["neutral"]
 
 
+def test_a_site_is_compared_with_what_is_shipped() -> None:
+    network, data = a_network(), some()
+    plain, other = (examine(one, data, ALL).site for one in (network, replace(network, shipped_tau=0.7)))
+    assert other["corrected"] == plain["corrected"]
+    assert other["as it is"].read["neutral"] < plain["as it is"].read["neutral"]
+
+
 def test_a_network_that_is_too_shy_is_calibrated() -> None:
     data = some(600)
     label = data.test.targets["label"].argmax(1)
