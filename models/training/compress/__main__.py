@@ -8,6 +8,7 @@ What is made is kept in the folder of --work: the same command goes on where it 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -19,8 +20,8 @@ from typing import Any
 import onnx
 from onnx import ModelProto
 
-from models.training.compress.measure import answer
-from models.training.compress.methods import SEED, How, Source, compress, read_source
+from models.training.compress.measure import answer, far_away
+from models.training.compress.methods import RECIPES, SEED, How, Source, compress, read_source
 from models.training.compress.table import FLOAT, best, markdown, page, row
 from models.training.faces import Data, load_data
 from models.training.fit import Epoch
@@ -39,10 +40,10 @@ def main() -> None:
     parser.add_argument("--student", action="append", default=[], help="run of a distilled network; may be repeated")
     parser.add_argument("--work", type=Path, required=True, help="folder for what is made")
     parser.add_argument("--share", type=float, default=0.3, help="to prune")
-    parser.add_argument("--tune-int8", type=Path, help="recipe in place of tune_int8.yaml")
-    parser.add_argument("--tune-pruned", type=Path, help="recipe in place of tune_pruned.yaml")
+    parser.add_argument("--tune-int8", type=Path, default=RECIPES / "tune_int8.yaml", help="recipe of int8-qat")
+    parser.add_argument("--tune-pruned", type=Path, default=RECIPES / "tune_pruned.yaml", help="recipe after pruning")
     parser.add_argument("--rounds", type=int, default=400, help="timed calls with one face, of each pair of networks")
-    parser.add_argument("--trial", action="store_true", help="mark the figures as those of a trial; take no times")
+    parser.add_argument("--trial", action="store_true", help="take no times, and name no default")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of compression.md and figures/")
     given = parser.parse_args()
     text = (given.docs / "compression.md").read_text("utf-8")
@@ -62,14 +63,15 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     """All figures, with what they depend on."""
     source = read_source(given.classifier)
     data = load_data(given.data, side=source.side)
-    folder = given.work / source.sha256[:12]
+    students = {f"student {Path(one).name}": read_source(one) for one in given.student}
+    folder = given.work / _key(source, students, data, given)
     folder.mkdir(parents=True, exist_ok=True)
-    before = answer(source.file, data)
+    before, far = answer(source.file, data), far_away(data)
     rows = []
-    for variant, make in variants(source, data, folder, given).items():
+    for variant, make in variants(source, students, data, folder, given).items():
         made = _kept(folder / f"{_plain(variant)}.onnx", make)
         _say(f"measuring {variant}")
-        found = row(variant, made, source.file, before, data, rounds=0 if given.trial else given.rounds)
+        found = row(variant, made, source.file, before, data, far=far, rounds=0 if given.trial else given.rounds)
         rows.append({"model": given.name or given.classifier, **found})
     return {
         **here(),
@@ -85,7 +87,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def variants(
-    source: Source, data: Data, folder: Path, given: argparse.Namespace
+    source: Source, students: Mapping[str, Source], data: Data, folder: Path, given: argparse.Namespace
 ) -> Mapping[str, Callable[[], ModelProto]]:
     """How to make each network of the table, by name, the float one first."""
     how = How(share=given.share, epoch=_epoch, progress=_counted)
@@ -100,11 +102,18 @@ def variants(
         pruning = replace(how, of=of, recipe=given.tune_pruned)
         made[name] = partial(compress, source, "prune", data, folder / _plain(name), pruning)
         made[f"{name}, int8-static"] = partial(int8, name)
-    for student in given.student:
-        name = f"student {Path(student).name}"
-        made[name] = lambda student=student: read_source(student).file
+    for name, student in students.items():
+        made[name] = lambda student=student: student.file
         made[f"{name}, int8-static"] = partial(int8, name)
     return made
+
+
+def _key(source: Source, students: Mapping[str, Source], data: Data, given: argparse.Namespace) -> str:
+    """A name for the folder of what is kept: another network, student, recipe or other data make everything anew."""
+    recipes = [path.read_text("utf-8") for path in (given.tune_int8, given.tune_pruned)]
+    networks = [source.sha256, *(student.sha256 for student in students.values())]
+    parts = [*networks, data.sha256, str(given.share), *recipes]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _static(name: str, *, data: Data, folder: Path) -> ModelProto:

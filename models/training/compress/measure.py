@@ -5,19 +5,33 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 from scipy.special import softmax
 
+from models.expression import resized
 from models.session import Session
 from models.training.compress.quantize import answers, as_faces, heads
-from models.training.faces import Data
-from models.training.report import Report, evaluate, fit_temperature
+from models.training.faces import Data, Faces, Grey
+from models.training.report import QUALITIES, Report, evaluate, fit_temperature, shrink
 
-__all__ = ["TOLERATED", "Alike", "Answers", "Pace", "alike", "answer", "lost", "pace", "reports", "temperatures"]
+__all__ = [
+    "TOLERATED",
+    "Alike",
+    "Answers",
+    "Pace",
+    "alike",
+    "answer",
+    "far_away",
+    "lost",
+    "pace",
+    "reports",
+    "temperatures",
+]
 
 Floats = NDArray[np.float32]
 Answers = Mapping[str, Floats]
@@ -26,6 +40,8 @@ Answers = Mapping[str, Floats]
 TOLERATED = 0.005
 """Accuracy that a smaller network may lose: half a point."""
 INTENSITY = "intensity"
+FAR = tuple((side, quality) for quality in QUALITIES for side in (12, 16, 24))
+"""Pixels of a distant face and its JPEG quality."""
 WARMUP = 5
 
 
@@ -48,6 +64,14 @@ class Pace:
 def answer(model: ModelProto, data: Data) -> Answers:
     """What a network says to the test split."""
     return answers(model, as_faces(data.test.images))
+
+
+def far_away(data: Data) -> Data:
+    """The test faces of the first head that are beyond dispute, once for each of `FAR`, as the run time sees them."""
+    head = next(iter(data.classes))
+    faces = data.test.where(_labelled(data, head)[0])
+    seen = [replace(faces, images=_seen(faces.images, *how)) for how in FAR]
+    return replace(data, test=reduce(Faces.__add__, seen), classes={head: data.classes[head]})
 
 
 def reports(said: Answers, data: Data, temperature: Mapping[str, float] | None = None) -> dict[str, Report]:
@@ -104,6 +128,11 @@ def pace(model: ModelProto, base: ModelProto, faces: Floats, *, threads: int = 1
                 times.append(time.perf_counter() - start)
     ms, float_ms = (1000 * statistics.median(times) for times in took)
     return Pace(ms, float_ms)
+
+
+def _seen(images: Grey, side: int, quality: int | None) -> Grey:
+    """Faces `(n, s, s)` from far away, enlarged to what they were as the run time enlarges them."""
+    return np.stack([resized(shrink(image, side, quality), image.shape[0]) for image in images])
 
 
 def _read(said: Answers, data: Data) -> list[str]:

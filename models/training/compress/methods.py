@@ -31,7 +31,7 @@ from models.training.faces import Data
 from models.training.fit import Epoch, Progress
 from operators.errors import ConfigError
 
-__all__ = ["METHODS", "SEED", "How", "Method", "Source", "compress", "read_source"]
+__all__ = ["METHODS", "RECIPES", "SEED", "How", "Method", "Source", "compress", "read_source"]
 
 Method = Literal["int8-static", "int8-dynamic", "int8-qat", "prune", "fp16"]
 METHODS: Mapping[Method, str] = {

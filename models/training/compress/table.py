@@ -22,19 +22,19 @@ FLOAT = "float32"
 STEADY = 1e-3
 """Largest change of a logit by the other faces of a batch that isn't one in earnest."""
 BEGIN, END = "<!-- figures: written by `python -m models.training.compress` -->\n", "<!-- end of figures -->\n"
-TRIAL = (
-    "A trial: times weren't taken, and tunings were cut short, so what was tuned (int8-qat, pruned) says nothing yet."
-)
+TRIAL = "A trial: no times were taken, so there is no default."
 PACES = ((1, 1), (16, 1), (1, 2), (16, 2))
 """Faces of a call, and threads."""
 FEW = 64
 """Faces that are read alone and together, to see whether they influence each other."""
 
 
-def row(variant: str, made: ModelProto, base: ModelProto, before: Answers, data: Data, *, rounds: int = 400) -> Row:
+def row(
+    variant: str, made: ModelProto, base: ModelProto, before: Answers, data: Data, *, far: Data, rounds: int = 400
+) -> Row:
     """All figures of one network beside the float one, which answered `before`: shares, bytes, and milliseconds.
 
-    `rounds` are calls with one face that are timed; 0 leaves the times out.
+    `far` are the faces of `far_away`. `rounds` are calls with one face that are timed; 0 leaves the times out.
     """
     said = answer(made, data)
     first, *others = reports(said, data, temperatures(before, data)).items()
@@ -45,6 +45,7 @@ def row(variant: str, made: ModelProto, base: ModelProto, before: Answers, data:
     found |= {"fear_recall": report.recall["fear"]} if "fear" in report.recall else {}
     found |= {"calibration_error": report.calibration_error}
     found |= {f"{name}_accuracy": other.accuracy for name, other in others}
+    found |= {"small_faces_accuracy": reports(answer(made, far), far)[head].accuracy}
     found |= {"same_answer": like[head].agreement}
     found |= {f"{name}_difference": one.difference for name, one in like.items() if name in {head, "intensity"}}
     found |= {"batch_effect": _batch_effect(made, faces), "bytes": made.ByteSize()}
@@ -55,7 +56,7 @@ def row(variant: str, made: ModelProto, base: ModelProto, before: Answers, data:
 
 
 def best(rows: Sequence[Row]) -> str:
-    """The fastest variant, one face on one core, of which no head loses more than half a point of accuracy.
+    """The fastest variant, one face on one core, of which no head loses more than half a point, nor small faces do.
 
     One whose answers depend on the other faces of a batch is out: a recording must replay to the same observations.
     """
