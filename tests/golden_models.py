@@ -95,19 +95,22 @@ def made_up(session: onnxruntime.InferenceSession, entry: Entry, graph: str) -> 
 
 def of_torch(entry: Entry, run: Path, mirror: Path | None = None) -> dict[str, Arrays]:
     """The same outputs from the run in torch."""
-    if entry.task != "expression":
+    if entry.task not in {"expression", "enhancer"}:
         raise ConfigError(f"no run of a model that is a {entry.task} can be read here: leave --run out")
     import torch  # noqa: PLC0415 -- only where there is a run
 
     from models.training.expression import load_run  # noqa: PLC0415
+    from models.training.superres.chain import load_chain  # noqa: PLC0415
 
-    result = load_run(run)
     ((graph, data),) = graphs(entry, mirror).items()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    (faces,) = made_up(session, entry, graph).values()
+    (pictures,) = made_up(session, entry, graph).values()
+    given = torch.from_numpy(pictures.astype(np.float32))
     with torch.no_grad():
-        outputs = result.model.eval()(torch.from_numpy(faces.astype(np.float32)))
-    named = dict(zip(result.classes, outputs, strict=True))
+        if entry.task == "enhancer":
+            return {graph: {session.get_outputs()[0].name: load_chain(run).chain.enlarger(given).numpy()}}
+        result = load_run(run)
+        named = dict(zip(result.classes, result.model.eval()(given), strict=True))
     return {graph: {name: named[name].numpy() for name in entry.outputs}}
 
 

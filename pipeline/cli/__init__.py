@@ -16,6 +16,7 @@ from pipeline.cli.compress import compress
 from pipeline.cli.config import config
 from pipeline.cli.dashboards import dashboards
 from pipeline.cli.elastic import elastic
+from pipeline.cli.enhance import enhance
 from pipeline.cli.evaluate import evaluate
 from pipeline.cli.models import models
 from pipeline.cli.record import record
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show values, and a value may be a password
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, demo, analyze, record, replay, tune, capture, worker, train, evaluate, export, compress):
+for command in (run, demo, analyze, record, replay, tune, capture, worker, train, evaluate, export, compress, enhance):
     app.command()(command)
 app.add_typer(bench, name="bench")
 app.add_typer(cameras, name="cameras")

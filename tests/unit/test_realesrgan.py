@@ -69,7 +69,7 @@ def test_a_file_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
 def test_it_draws_what_the_onnx_file_draws(official: bytes, shared: Path) -> None:
     crops = [RNG.integers(0, 256, (height, 20, 3), np.uint8) for height in (8, 24)]
     mine = RealEsrgan(official, RealEsrganOptions())(crops)
-    theirs = load("enhancer", mirror=shared / "data/weights")(crops)
+    theirs = load("realesr-general-x4v3", mirror=shared / "data/weights")(crops)
     for a, b in zip(mine, theirs, strict=True):
         assert a.shape == b.shape
         assert np.abs(a.astype(int) - b).max() <= 1
