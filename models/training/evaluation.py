@@ -51,7 +51,7 @@ class Asked:
     taus: tuple[float, ...] = ()
     """Also with the prior correction at these strengths."""
     curves: tuple[str, ...] = ()
-    """Also precision against recall for these classes."""
+    """Also precision against recall for these classes, as shipped: a rule sees it so."""
     site: Mapping[str, float] = field(default_factory=dict)
     """Also where classes are as frequent as this; those that aren't named share the rest as in training."""
 
@@ -128,7 +128,7 @@ def examine(found: Candidate, data: Data, asked: Asked) -> Evaluation:
         by_size=size_reports(read, faces, truth, found.classes) if asked.sizes else {},
         sweep=sweep,
         tau=choose_tau(sweep) if sweep else None,
-        curves={one: _curve(probs, truth, found.classes.index(one)) for one in asked.curves},
+        curves={one: _curve(_as_shipped(found, probs), truth, found.classes.index(one)) for one in asked.curves},
         intensity=intensity,
         log=found.log,
         site=_site(found, probs, truth, priors=_priors(found, data, head), given=asked.site) if asked.site else {},
@@ -204,13 +204,16 @@ def _intensity(
     return {name: agreement(values[rated], share[rated]) for name, values in said.items()}, temperature
 
 
+def _as_shipped(found: Candidate, probs: Floats) -> Floats:
+    """What rules see: with the prior correction of the registry, where `probs` were read without it."""
+    missing = found.shipped_tau - found.tau
+    return corrected(probs, found.priors, missing) if missing and found.priors is not None else probs
+
+
 def _site(
     found: Candidate, probs: Floats, truth: NDArray[np.int64], *, priors: Floats, given: Mapping[str, float]
 ) -> dict[str, AtSite]:
     there = site_shares(given, found.classes, priors.tolist())
     plain = corrected(probs, priors, -found.tau)
-    settings = {
-        "as it is": corrected(plain, priors, found.shipped_tau),
-        "corrected": corrected(plain, priors, 1.0, there),
-    }
+    settings = {"as it is": _as_shipped(found, probs), "corrected": corrected(plain, priors, 1.0, there)}
     return {name: at_site(evaluate(one, truth, found.classes), there) for name, one in settings.items()}

@@ -76,11 +76,13 @@ def test_everything_that_was_asked_for_is_measured(found) -> None:
     assert one.site["corrected"].read["neutral"] > one.site["as it is"].read["neutral"]
 
 
-def test_a_site_is_compared_with_what_is_shipped() -> None:
-    network, data = a_network(), some()
-    plain, other = (examine(one, data, ALL).site for one in (network, replace(network, shipped_tau=0.7)))
-    assert other["corrected"] == plain["corrected"]
-    assert other["as it is"].read["neutral"] < plain["as it is"].read["neutral"]
+def test_a_site_and_a_rule_are_compared_with_what_is_shipped() -> None:
+    network, data = a_network(), some(300)
+    plain, other = (examine(one, data, ALL) for one in (network, replace(network, shipped_tau=0.7)))
+    assert other.site["corrected"] == plain.site["corrected"]
+    assert other.site["as it is"].read["neutral"] < plain.site["as it is"].read["neutral"]
+    assert other.curves != plain.curves
+    assert other.report == plain.report
 
 
 def test_a_network_that_is_too_shy_is_calibrated() -> None:
@@ -306,7 +308,7 @@ def run(*words: str) -> int:
         ({"images": BLACK, "label": np.zeros(2), "classes": ["a", "b"]}, "a label for each"),
         ({"images": np.zeros((3, 8, 8)), "label": np.zeros(3), "classes": ["a", "b"]}, "uint8"),
         ({"images": BLACK, "label": np.array([0, 1, 2]), "classes": ["a", "b"]}, "rows of its"),
-        ({"images": BLACK, "label": np.zeros(3), "classes": ["a"]}, "two or more"),
+        ({"images": BLACK, "label": np.zeros(3, int), "classes": ["a"]}, "two or more"),
         (
             {"images": np.zeros((3, 8, 8), np.uint8), "label": np.zeros(3, int), "classes": ["a", "b"]},
             "no pictures of b",
