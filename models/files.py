@@ -57,8 +57,7 @@ def locate(entry: Entry, file: str, mirror: Path | str | None, folder: Path | st
         if place.is_file():
             return place
     looked = ", nor at ".join(str(place) for place in places)
-    how = f"run `mien models fetch {entry.name}`" if file in entry.urls else f"get it from {entry.source}, use a mirror"
-    raise ModelError(f"{entry.name} needs the file {file}, which is not at {looked}: {how}")
+    raise ModelError(f"{entry.name} needs the file {file}, which is not at {looked}: {_remedy(entry, file)}")
 
 
 def read(entry: Entry, file: str, path: Path) -> bytes:
@@ -71,7 +70,7 @@ def read(entry: Entry, file: str, path: Path) -> bytes:
     if found != entry.files[file]:
         raise ModelError(
             f"{path} is not the {file} of {entry.name}: expected sha256 {entry.files[file]}, got {found}; "
-            f"delete it and run `mien models fetch {entry.name}`"
+            f"delete it and {_remedy(entry, file)}"
         )
     return data
 
@@ -79,6 +78,17 @@ def read(entry: Entry, file: str, path: Path) -> bytes:
 def digest(data: bytes) -> str:
     """Its sha256."""
     return hashlib.sha256(data).hexdigest()
+
+
+def _remedy(entry: Entry, file: str) -> str:
+    """How to get a file that is missing or altered."""
+    if file in entry.urls:
+        return f"run `mien models fetch {entry.name}`"
+    if entry.package is not None:
+        return f"reinstall the package {entry.package}, which brings it"
+    if entry.shipped:
+        return "reinstall mien, which brings it"
+    return f"get it from {entry.source}, use a mirror"
 
 
 def _places(entry: Entry, file: str, mirror: Path | str | None, folder: Path | str | None) -> list[Path]:

@@ -37,7 +37,7 @@ from models.training.report import (
     shares,
     shrink,
 )
-from operators.errors import ConfigError
+from operators.errors import ConfigError, MienError
 
 __all__ = ["Group", "Neutral", "Portraits", "groups", "neutral", "people", "read_faces112", "read_ferplus", "sizes"]
 
@@ -301,26 +301,38 @@ def _still(row: Mapping[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    """Measure one network and write it down."""
+def main() -> int:
+    """Measure one network and write it down; returns the exit status, 2 where that can't be done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a model of the registry, an ONNX file, or the folder of a run")
     parser.add_argument("--data", type=Path, required=True, help="folder that holds fer2013plus/ and faces112/")
     parser.add_argument("-o", "--output", type=Path, help="all that was found, as JSON")
     given = parser.parse_args()
-    network = candidate(given.model, classes={"ferplus": FERPLUS})
-    ferplus = given.data / "fer2013plus" / "fer2013plus_train_public.npz"
+    try:
+        _measure(given.model, given.data, given.output)
+    except MienError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def _measure(model: str, folder: Path, output: Path | None) -> None:
+    network = candidate(model, classes={"ferplus": FERPLUS})
+    ferplus = folder / "fer2013plus" / "fer2013plus_train_public.npz"
     sets = [
         read_ferplus(ferplus, network.classes),
-        read_faces112(given.data / "faces112" / "faces112.npz", network.classes),
+        read_faces112(folder / "faces112" / "faces112.npz", network.classes),
     ]
     about = {"kind": "bias", "model": network.name, **here(), "about": network.about}
     found = {**about, **examine(network.read, network.classes, _priors(network, ferplus), sets, tau=network.tau)}
     sys.stdout.write(as_markdown(found))
-    if given.output is not None:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+    if output is not None:
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+        except OSError as error:
+            raise ConfigError(f"{output} can't be written: {error.strerror}") from error
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

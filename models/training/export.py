@@ -20,8 +20,18 @@ from torch import nn
 
 from models.training.expression import load_run
 from models.training.tracing import agree, traced
+from operators.errors import ConfigError
 
-__all__ = ["export", "to_onnx", "worst_difference"]
+__all__ = ["check_target", "export", "to_onnx", "worst_difference"]
+
+
+def check_target(target: Path) -> None:
+    """Raise ConfigError where no file of that name can come to lie: better now than after the work."""
+    folder = target.resolve().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{target} can't be written: there is no folder {folder}; make it first")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder: expected the name of an ONNX file")
 
 
 def export(run: Path, target: Path) -> str:

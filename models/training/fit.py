@@ -1,6 +1,7 @@
 """The loop behind every training. A run is a folder; after every epoch it holds all that is needed to go on.
 
 recipe.yaml     with all its defaults
+origin.json     what it was begun with: data, teachers, weights (where `mien train` or `mien compress` began it)
 checkpoint.pt   weights, their moving average (the result), optimizer, schedule, epoch, and what the task adds
 log.csv         a row for each epoch
 """
@@ -8,20 +9,24 @@ log.csv         a row for each epoch
 from __future__ import annotations
 
 import csv
+import pickle
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models.training.recipe import Plan, read_recipe, write_recipe
+from models.training.recipe import Plan, read_recipe, read_task, write_recipe
 from operators.errors import ConfigError, ModelError
 
-__all__ = ["Batches", "Epoch", "Progress", "Task", "fit", "load_checkpoint", "moving_average"]
+__all__ = ["Batches", "Epoch", "Progress", "Task", "check_folder", "fit", "load_checkpoint", "moving_average"]
 
 WORTH_COMPILING = 50
 """Batches of an epoch: compiling takes a minute, and saves a third of the time."""
@@ -85,15 +90,20 @@ def fit(
     """Run or resume a training, epoch by epoch. The moving average of the weights is the result.
 
     `begin` holds weights to begin from, where this run is new; what it lacks stays random. Raises ConfigError where the
-    folder holds another run, ModelError where a checkpoint can't be written.
+    folder holds another run or can't be made, ModelError where a checkpoint can't be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    _check_folder(plan, out)
+    check_folder(plan, out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"the folder {out} can't be made: {error.strerror}") from error
     write_recipe(plan, out / "recipe.yaml")
     run = _Run(task, plan, device=str(next(task.model.parameters()).device.type))
     first = run.resume(out / "checkpoint.pt")
-    if first == 0 and begin is not None:
-        run.begin_from(begin)
+    if first == 0:
+        (out / "log.csv").unlink(missing_ok=True)  # of a run whose checkpoint was deleted
+        if begin is not None:
+            run.begin_from(begin)
     last = plan.schedule.stop_after or plan.schedule.epochs
     for epoch in range(first, last):
         started = time.monotonic()
@@ -107,12 +117,32 @@ def fit(
 
 def load_checkpoint(run: Path, device: str = "cpu") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The resulting weights of a run, and what its task said about them; raises ConfigError where there is none."""
+    path = run / "checkpoint.pt"
+    if not path.exists():
+        raise ConfigError(f"{run} holds no checkpoint.pt: expected the folder of a training")
+    with _readable(path):
+        saved = torch.load(path, weights_only=True, map_location=device)
+        averaged = saved["averaged"].items()
+    return {key.removeprefix("module."): value for key, value in averaged if key != "n_averaged"}, saved
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Say what to do about a checkpoint that is cut off, damaged or of something else."""
     try:
-        saved = torch.load(run / "checkpoint.pt", weights_only=True, map_location=device)
-    except FileNotFoundError as error:
-        raise ConfigError(f"{run} holds no checkpoint.pt: expected the folder of a training") from error
-    weights = {key.removeprefix("module."): value for key, value in saved["averaged"].items() if key != "n_averaged"}
-    return weights, saved
+        yield
+    except _UNREADABLE as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 120)
+        raise ConfigError(
+            f"{path} can't be read as the checkpoint of this training: delete it to begin anew ({reason})"
+        ) from error
+
+
+_UNREADABLE = (
+    *(AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError),
+    pickle.UnpicklingError,
+)
+"""What torch raises over a file that is cut off, over other bytes, and over states that don't fit."""
 
 
 class _Run:
@@ -155,10 +185,11 @@ class _Run:
         """Go on where the checkpoint is; returns the epochs done."""
         if not path.exists():
             return 0
-        saved = torch.load(path, weights_only=True, map_location=self.device)
-        for name, part in self.parts().items():
-            part.load_state_dict(saved[name])
-        return int(saved["epoch"])
+        with _readable(path):
+            saved = torch.load(path, weights_only=True, map_location=self.device)
+            for name, part in self.parts().items():
+                part.load_state_dict(saved[name])
+            return int(saved["epoch"])
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Take these over, in the average too."""
@@ -180,13 +211,26 @@ class _Run:
         partial.replace(path)
 
 
-def _check_folder(plan: Plan, out: Path) -> None:
-    """A folder is of one training: another network would overwrite the one that is there."""
-    if not ((out / "recipe.yaml").exists() and (out / "checkpoint.pt").exists()):
+def check_folder(plan: Plan, out: Path) -> None:
+    """Raise ConfigError where the folder holds a run by another recipe; only `schedule.stop_after` may change."""
+    recipe = out / "recipe.yaml"
+    if not (recipe.exists() and (out / "checkpoint.pt").exists()):
         return
-    before = read_recipe(out / "recipe.yaml", type(plan))
-    if before.network() != plan.network():
-        raise ConfigError(f"{out} holds a run of another network: name another folder")
+    if read_task(recipe) != plan.task:
+        raise ConfigError(f"{out} holds a run of the task {read_task(recipe)}, not {plan.task}: name another folder")
+    before, now = (msgspec.to_builtins(one) for one in (read_recipe(recipe, type(plan)), plan))
+    now["schedule"]["stop_after"] = before["schedule"]["stop_after"]
+    if changed := "; ".join(_changed(before, now)):
+        raise ConfigError(f"{out} holds a run by another recipe: name another folder, or go on by {recipe} ({changed})")
+
+
+def _changed(before: Any, now: Any, key: str = "") -> Iterator[str]:  # noqa: ANN401 -- any part of a recipe
+    """Each key whose value is another one, with both; the order of keys counts, since that of heads does."""
+    if isinstance(before, dict) and isinstance(now, dict) and list(before) == list(now):
+        for name in before:
+            yield from _changed(before[name], now[name], f"{key}.{name}".removeprefix("."))
+    elif before != now or isinstance(now, dict):
+        yield f"{key} was {before}, now {now}"
 
 
 def _groups(model: nn.Module, decay: float) -> Iterator[dict[str, Any]]:
@@ -210,8 +254,11 @@ def moving_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor
 def _log(path: Path, epoch: Epoch) -> None:
     row = {"epoch": epoch.epoch, "loss": epoch.loss, **epoch.scores, "seconds": epoch.seconds}
     new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    try:
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as error:
+        raise ModelError(f"{path} can't be written after epoch {epoch.epoch}: {error.strerror}") from error

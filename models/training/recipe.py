@@ -38,6 +38,19 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A part of a recipe; a key that nobody knows is a mistake."""
 
+    def rising(self, *names: str) -> None:
+        """Raise ValueError, which msgspec adds the place to, where one of these doesn't go from small to large."""
+        for name in names:
+            values = getattr(self, name)
+            if values is not None and list(values) != sorted(values):
+                raise ValueError(f"`{name}` should go from the smallest to the largest, got {list(values)}")
+
+    def spanning(self, smallest: str, largest: str) -> None:
+        """Raise ValueError where the field `smallest` is above `largest`."""
+        low, high = getattr(self, smallest), getattr(self, largest)
+        if low > high:
+            raise ValueError(f"`{smallest}` should be no more than `{largest}`, got {low} and {high}")
+
 
 class Head(Section):
     """One question that the network answers, and how wrong answers cost.
@@ -89,6 +102,10 @@ class Degrade(Section):
     h264: Share = 0.1
     """Share that is H.264-compressed, at a constant rate factor of 23 to 38."""
 
+    def __post_init__(self) -> None:
+        """Refuse a reversed range."""
+        self.spanning("smallest", "largest")
+
 
 class Augment(Section):
     """How a face is varied each time it is drawn."""
@@ -112,6 +129,10 @@ class Augment(Section):
     mixup: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     """Beta parameter of mixup (Zhang et al., arXiv 1710.09412), 0.2 for instance; 0 = none."""
     degrade: Degrade = Degrade()
+
+    def __post_init__(self) -> None:
+        """Refuse reversed ranges."""
+        self.rising("scale", "brightness", "contrast")
 
 
 class Optimizer(Section):
@@ -211,9 +232,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def write_recipe(recipe: Plan, path: Path) -> None:
-    """Write it with all its defaults, keys in the order of the recipe: that of the heads is the network's own."""
+    """Write it with all its defaults, keys in the order of the recipe: that of the heads is the network's own.
+
+    Raises ConfigError where the file can't be written.
+    """
     document: dict[str, Any] = msgspec.to_builtins(recipe)
     yaml = YAML(typ="safe", pure=True)
     yaml.sort_base_mapping_type_on_output = False
-    with path.open("w") as file:
-        yaml.dump(document, file)
+    try:
+        with path.open("w") as file:
+            yaml.dump(document, file)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from operators.errors import ConfigError
 from pipeline.cli.train import torch_there
 
 if TYPE_CHECKING:
@@ -66,16 +67,25 @@ def compress(
     with torch_there():
         from models.training.compress.methods import METHODS, How, read_source
         from models.training.compress.methods import compress as make
+        from models.training.export import check_target
         from models.training.faces import load_data
+        from models.training.provenance import Origin, keep_origin
     import onnx
 
+    check_target(target)
     float_network = read_source(source)
     faces = load_data(data, side=float_network.side)
+    folder = work or target.with_suffix(".run")
+    if method in ("int8-qat", "prune"):
+        keep_origin(folder, {"data": [Origin(str(data), faces.sha256)]})
     typer.echo(f"{source}, {method}: {METHODS[method]}")
     with _progress() as (progress, epoch):
         how = How(calibration, share, of, recipe, epoch=epoch, progress=progress)
-        made = make(float_network, method, faces, work or target.with_suffix(".run"), how)
-    onnx.save(made, target)
+        made = make(float_network, method, faces, folder, how)
+    try:
+        onnx.save(made, target)
+    except OSError as error:
+        raise ConfigError(f"{target} can't be written: {error.strerror}") from error
     _say(made, float_network.file, faces)
     typer.echo(f"{target} sha256 {_sha256(target)}")
 

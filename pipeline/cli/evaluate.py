@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from operators.errors import ConfigError
-from pipeline.cli.train import DataOption, torch_there
+from pipeline.cli.train import MEASURE, DataOption, torch_there
+
+if TYPE_CHECKING:
+    from models.training.recipe import Recipe
 
 __all__ = ["evaluate"]
 
@@ -97,11 +100,14 @@ def evaluate(
             found.append(examine(one, faces, asked))
     document = as_document(found, faces, asked)
     _print(as_markdown(found, document))
-    if output is not None:
-        write_json(document, output)
-    if report is not None:
-        write_folder(found, document, report)
-        typer.echo(f"{report / 'report.md'} has the pictures too")
+    try:
+        if output is not None:
+            write_json(document, output)
+        if report is not None:
+            write_folder(found, document, report)
+            typer.echo(f"{report / 'report.md'} has the pictures too")
+    except OSError as error:
+        raise ConfigError(f"{error.filename or output or report} can't be written: {error.strerror}") from error
 
 
 def _shares(given: Sequence[str]) -> dict[str, float]:
@@ -118,10 +124,19 @@ def _shares(given: Sequence[str]) -> dict[str, float]:
 
 def _side(models: Sequence[str]) -> int:
     """Pixels of the pictures: what the runs among the models read, else what the models of the registry do."""
-    from models.training.recipe import Recipe, read_recipe
+    return max((_recipe(Path(name)).side for name in models if Path(name).is_dir()), default=48)
 
-    runs = [Path(name) / "recipe.yaml" for name in models if Path(name).is_dir()]
-    return max((read_recipe(recipe, Recipe).side for recipe in runs), default=48)
+
+def _recipe(run: Path) -> Recipe:
+    from models.training.recipe import Recipe
+    from models.training.tasks import read_any
+
+    plan = read_any(run / "recipe.yaml")
+    if not isinstance(plan, Recipe):
+        raise ConfigError(
+            f"{run} is a run of the task {plan.task}, which another command measures: {MEASURE[plan.task]}"
+        )
+    return plan
 
 
 def _print(text: str) -> None:

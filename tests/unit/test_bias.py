@@ -9,7 +9,6 @@ import pytest
 
 from models.training.bias import Portraits, as_markdown, examine, groups, main, neutral, people, sizes
 from models.training.report import Grey, corrected
-from operators.errors import ConfigError
 
 CLASSES = ("neutral", "happiness", "fear")
 PRIORS = np.array([0.5, 0.4, 0.1], np.float32)
@@ -104,10 +103,22 @@ def test_people_of_few_pictures_or_no_name_are_left_out() -> None:
     assert people(answers([0]), portraits([9], [0], [1])) == {}
 
 
-def test_only_models_that_read_expressions_can_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["bias", "mtcnn", "--data", "nowhere"])
-    with pytest.raises(ConfigError, match="expected a model that reads expressions, got 'mtcnn', a detector"):
-        main()
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        ("mtcnn", "expected a model that reads expressions, got 'mtcnn', a detector"),
+        ("expresion", "did you mean expression"),
+        ("runs/typo", "there is no folder or file runs/typo"),
+    ],
+)
+def test_what_can_not_be_measured_is_one_line(
+    model: str, complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bias", model, "--data", "nowhere"])
+    assert main() == 2
+    told = capsys.readouterr().err
+    assert complaint in told
+    assert told.count("\n") == 1
 
 
 def test_the_page_marks_what_is_above_the_aim() -> None:

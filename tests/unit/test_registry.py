@@ -162,6 +162,22 @@ def test_an_altered_file_is_not_used(tmp_path: Path) -> None:
         load("yunet", folder=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("yunet", r"run `mien models fetch yunet_n\.wider`"),
+        ("mtcnn", "reinstall the package mtcnn, which brings it"),
+        ("expression", "reinstall mien, which brings it"),
+        ("srvgg_s-x4.realesr-general-v3", "get it from https://"),
+    ],
+)
+def test_an_altered_file_is_replaced_from_where_it_comes(name: str, remedy: str, tmp_path: Path) -> None:
+    for file in find(name).files:
+        (tmp_path / file).write_bytes(b"something else")
+    with pytest.raises(ModelError, match=f"; delete it and {remedy}"):
+        load(name, mirror=tmp_path)
+
+
 def test_an_altered_package_is_not_unpickled(shared: Path, tmp_path: Path) -> None:
     for name in find("mtcnn").files:
         (tmp_path / name).write_bytes(b"cposix\nsystem\n(S'false'\ntR.")

@@ -73,7 +73,7 @@ def test_a_training_that_was_cut_off_goes_on_to_the_same_end(data, tmp_path):
 
 def test_a_run_is_not_overwritten_by_another_network(data, tmp_path):
     list(train(replace_(RECIPE, schedule=Schedule(epochs=1)), data, tmp_path))
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match="another recipe"):
         list(train(replace_(RECIPE, model=Model(stem=4, widths=(4,), blocks=(1,))), data, tmp_path))
 
 

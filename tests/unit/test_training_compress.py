@@ -1,7 +1,9 @@
 """Compression of a real, tiny training. It needs torch: the extra `train`."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -180,7 +182,7 @@ def test_tuning_learns_what_the_larger_network_says(source, data, tmp_path):
     )
     *_, last = tune(student, teacher, data, recipe, tmp_path)
     assert last.scores["label"] == 1.0
-    with pytest.raises(ConfigError, match="another network"):
+    with pytest.raises(ConfigError, match=r"source was .*, now else"):
         list(tune(student, teacher, data, changed(recipe, source="else"), tmp_path))
 
 
@@ -239,6 +241,11 @@ def test_the_command_shows_how_tuning_goes(folder, tmp_path, monkeypatch, capsys
     assert main() == 0
     assert "epoch 2/2" in capsys.readouterr().out
     assert (tmp_path / "x.run/checkpoint.pt").exists()
+    other = Path(shutil.copytree(folder / "faces", tmp_path / "other"))
+    next(other.rglob("*.png")).unlink()
+    monkeypatch.setattr(sys, "argv", [str(other) if word == str(folder / "faces") else word for word in sys.argv])
+    assert main() == 2
+    assert f"data was {folder / 'faces'} " in capsys.readouterr().err
 
 
 @pytest.mark.timeout(600)

@@ -40,6 +40,10 @@ class Distance(Section):
     h264: Share = 0.1
     """Share that is H.264-compressed, at a constant rate factor of 23 to 38."""
 
+    def __post_init__(self) -> None:
+        """Refuse a reversed range."""
+        self.spanning("smallest", "largest")
+
 
 class Losses(Section):
     """Weights of what is to become small; all but the first need a classifier (`--teacher RUN`)."""

@@ -27,7 +27,7 @@ from models.training.losses import head_loss
 from models.training.recipe import Head
 from models.training.report import shrink
 from models.training.superres.chain import READS, Chain, Teacher, read_teacher
-from models.training.superres.data import Pairs, Some, load_pictures
+from models.training.superres.data import Pairs, Some
 from models.training.superres.network import LumaNet, resize
 from models.training.superres.recipe import SuperRecipe
 from operators.errors import ConfigError
@@ -41,7 +41,7 @@ WATCHED_FACES = 1000
 
 def train(
     recipe: SuperRecipe,
-    data: Path | Data,
+    data: Data,
     out: Path,
     *,
     init: Path | None = None,
@@ -54,9 +54,8 @@ def train(
     `teachers` holds the one classifier behind the chain, which is tuned where the recipe says so; `init` a run of
     super-resolution whose enlarging network (not its classifier) is where this one begins. Raises ConfigError.
     """
-    faces = load_pictures(data, side=recipe.side) if isinstance(data, Path) else data
     teacher = _teacher(recipe, teachers)
-    _check(recipe, faces, teacher)
+    _check(recipe, data, teacher)
     torch.manual_seed(recipe.seed)
     chain = Chain(
         LumaNet(recipe.shape) if recipe.shape else None,
@@ -67,7 +66,7 @@ def train(
     task = _Enlarging(
         recipe,
         chain.to(device, memory_format=torch.channels_last),
-        faces,
+        data,
         teacher,
         teacher.build().requires_grad_(requires_grad=False).to(device, memory_format=torch.channels_last)
         if teacher
@@ -201,6 +200,10 @@ def _watched(faces: Faces, head: str) -> np.ndarray:
 
 def _teacher(recipe: SuperRecipe, runs: Sequence[Path]) -> Teacher | None:
     if not recipe.reads():
+        if runs:
+            raise ConfigError(
+                f"{recipe.name} asks no classifier: leave --teacher out, or set tune: true or losses beyond pixel"
+            )
         return None
     if len(runs) != 1:
         raise ConfigError(f"{recipe.name} needs the run of one classifier as --teacher, got {len(runs)}")

@@ -40,6 +40,10 @@ class BankPlan(Section):
     held: Share = 0.2
     """Share of the training stills that only validates."""
 
+    def __post_init__(self) -> None:
+        """Refuse sizes in another order."""
+        self.rising("sizes")
+
 
 class TrackPlan(Section):
     """What happens to a face that is followed."""
@@ -82,6 +86,10 @@ class TrackPlan(Section):
     """How far the size drifts, as the standard deviation of its logarithm."""
     balance: Share = 0.0
     """Expressions are drawn by their frequency to the power of 1 - balance: 0 as they are, 1 all alike."""
+
+    def __post_init__(self) -> None:
+        """Refuse reversed ranges."""
+        self.rising("fps", "dropped", "pause", "gap", "ramp", "dwell", "flaw", "flaw_depth", "calm", "fresh")
 
 
 class Model(Section):

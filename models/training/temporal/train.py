@@ -121,8 +121,9 @@ def load_head(run: Path) -> Head:
 @torch.no_grad()
 def follow(model: Follower, tracks: Sequence[Track]) -> list[Floats]:
     """Probabilities `(n, k)` over time of each track; where the face can't be read, those of the reading before."""
-    logits, _ = model.sequence(_stack([_Readings(track) for track in tracks]))
-    probs = torch.softmax(logits, -1).numpy()
+    device = next(model.parameters()).device
+    logits, _ = model.sequence(_stack([_Readings(track) for track in tracks], device))
+    probs = torch.softmax(logits, -1).cpu().numpy()
     return [over_time[_latest(track)] for over_time, track in zip(probs, tracks, strict=True)]
 
 
@@ -216,7 +217,7 @@ def _making(answer: Any, faces: Any, recipe: TemporalRecipe, progress: Progress)
     return lambda: build_bank(answer, faces, HEAD, recipe.bank, seed=recipe.seed, progress=progress)
 
 
-def _stack(readings: Sequence[_Readings], device: str = "cpu") -> Frames:
+def _stack(readings: Sequence[_Readings], device: str | torch.device) -> Frames:
     names = ("probs", "features", "intensity", "quality", "dt")
     padded = [nn.utils.rnn.pad_sequence([getattr(one, name) for one in readings], batch_first=True) for name in names]
     return Frames(*(values.to(device) for values in padded))
