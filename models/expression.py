@@ -22,7 +22,16 @@ from models.session import Session
 from operators.errors import ModelError
 from operators.records import Floats, Image, Reading
 
-__all__ = ["SIDE", "ExpressionClassifier", "ExpressionOptions", "intensity", "probabilities", "site_shares", "to_face"]
+__all__ = [
+    "SIDE",
+    "ExpressionClassifier",
+    "ExpressionOptions",
+    "intensity",
+    "probabilities",
+    "resized",
+    "site_shares",
+    "to_face",
+]
 
 SIDE = 48
 """Pixels of the picture that the network reads."""
@@ -66,7 +75,11 @@ class ExpressionClassifier:
     """A `Classifier`: RGB uint8 crops of any size -> readings with float32 probabilities over `labels`."""
 
     def __init__(self, session: Session, labels: Sequence[str], options: ExpressionOptions) -> None:
-        """Take a session whose first output is logits in the order of `labels`, and whose second, if any, intensity."""
+        """Take a session whose first output is logits in the order of `labels`, and whose second, if any, intensity.
+
+        Raises ModelError where it reads anything but one batch of grey pictures of 48x48, or there is a prior too few.
+        """
+        _check_input(session.input_shapes)
         if options.priors and len(options.priors) != len(labels):
             raise ModelError(f"expected {len(labels)} priors, one per label, got {len(options.priors)}")
         self.options = options
@@ -105,15 +118,34 @@ class ExpressionClassifier:
         return [probabilities(logits, self.options, self._site), *(intensity(rows, self.options) for rows in more)]
 
 
+def _check_input(shapes: Mapping[str, tuple[int | str | None, ...]]) -> None:
+    if len(shapes) != 1 or not all(_reads_faces(shape) for shape in shapes.values()):
+        there = ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in shapes.items())
+        raise ModelError(f"the network should read faces (n, 1, {SIDE}, {SIDE}), one input; it reads {there}")
+
+
+def _reads_faces(shape: Sequence[int | str | None]) -> bool:
+    """Whether faces fit; a free axis, which has no number, takes any size."""
+    wanted = (1, SIDE, SIDE)
+    return len(shape) == 4 and all(
+        not isinstance(axis, int) or axis == size for axis, size in zip(shape[1:], wanted, strict=True)
+    )
+
+
 def to_face(crop: Image) -> Floats:
     """`(h, w, 3)` RGB bytes -> `(1, 48, 48)` grey in [0, 1]."""
     if crop.ndim != 3 or crop.shape[2] != 3 or 0 in crop.shape or crop.dtype != np.uint8:
         raise ModelError(f"a crop should be (h, w, 3) uint8 with at least one pixel, got {crop.shape} {crop.dtype}")
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
-    if grey.shape != (SIDE, SIDE):
-        shrinks = max(grey.shape) > SIDE
-        grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    grey = resized(np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.uint8), SIDE)
     return np.asarray(grey, np.float32)[None] / np.float32(255)
+
+
+def resized(grey: Image, side: int) -> Image:
+    """A grey picture `(h, w)` at `(side, side)`: by area where an axis shrinks, else bilinear."""
+    if grey.shape == (side, side):
+        return grey
+    way = cv2.INTER_AREA if max(grey.shape) > side else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(grey, (side, side), interpolation=way), np.uint8)
 
 
 def site_shares(given: Mapping[str, float], labels: Sequence[str], priors: Sequence[float]) -> Floats:

@@ -52,6 +52,7 @@ class Session:
         """
         runtime = _runtime()
         self._session = _open(runtime, model, device=device, threads=threads)
+        self._faults = _run_faults(runtime)
         self._inputs = tuple(self.input_shapes)
         self._outputs = list(outputs) if outputs is not None else None
         _check_outputs(self._session, outputs or ())
@@ -67,12 +68,19 @@ class Session:
         return {source.name: tuple(source.shape) for source in self._session.get_inputs()}
 
     def __call__(self, *inputs: NDArray[np.generic]) -> list[Floats]:
-        """Run the network on one batch of each of its inputs; raises ModelError where there are more or fewer."""
+        """Run the network on one batch of each of its inputs.
+
+        Raises ModelError where there are more or fewer inputs, or ONNX Runtime fails on them.
+        """
         if len(inputs) != len(self._inputs):
             raise ModelError(f"the network reads {', '.join(self._inputs)}; it was given {len(inputs)} inputs")
         start = time.thread_time()
         feed = {name: np.ascontiguousarray(batch) for name, batch in zip(self._inputs, inputs, strict=True)}
-        results: list[Floats] = self._session.run(self._outputs, feed)
+        try:
+            results: list[Floats] = self._session.run(self._outputs, feed)
+        except self._faults as error:
+            there = ", ".join(f"{name} {batch.shape} {batch.dtype}" for name, batch in feed.items())
+            raise ModelError(f"the network failed on {there}: {error}") from error
         _spent.add(time.thread_time() - start)
         return results
 
@@ -107,6 +115,19 @@ def _runtime() -> ModuleType:
         raise ModelError(
             "ONNX Runtime is not installed: install mien[cpu], or mien[gpu] on a machine with a CUDA device"
         ) from error
+
+
+def _run_faults(runtime: ModuleType) -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises while a network runs: wrong inputs, no memory, a device that fails."""
+    state = runtime.capi.onnxruntime_pybind11_state
+    return (
+        state.EPFail,
+        state.EngineError,
+        state.Fail,
+        state.InvalidArgument,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
 
 
 def _open(runtime: ModuleType, model: Path | bytes, *, device: str, threads: int) -> InferenceSession:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset
 
 from models.training.archs import Network, build
 from models.training.augment import augment, clean_and_degraded
@@ -50,15 +50,18 @@ def train(
     """Run or resume a training, epoch by epoch; the scores are the share of right answers of each head.
 
     `init` is what to begin from, where this run is new (`beginning`); `teachers` are runs whose mean answer is learnt
-    too. Raises ConfigError where the recipe asks for what the data don't have, or the folder holds another run.
+    too. Raises ConfigError where the recipe asks for what the data or the teachers don't have, or the folder holds
+    another run.
     """
     _check(recipe, data, init)
-    torch.manual_seed(recipe.seed)
     classes = {head: data.classes[head] for head in recipe.heads}
+    others = _teachers(recipe, classes, teachers)
+    torch.manual_seed(recipe.seed)
     model = build(recipe.model, classes).to(device, memory_format=torch.channels_last)
     if recipe.freeze:
         model.freeze()
-    taught = _taught(_hardened(data.training, recipe), recipe, classes, teachers, device)
+    taught = _taught(_hardened(data.training, recipe), recipe, others, device)
+    _check_classes(taught, classes)
     begin = None if init is None else beginning(init, model, device=device)
     yield from fit(_Reading(recipe, model, taught, data, device), recipe, out, begin=begin, progress=progress)
 
@@ -110,15 +113,11 @@ class _Reading:
     device: str
 
     def batches(self, epoch: int) -> DataLoader[Batch]:
-        generator = torch.Generator().manual_seed(self.recipe.seed + epoch)
-        weights = _sampling_weights(self.faces.targets[next(iter(self.recipe.heads))], self.recipe.balance)
         return DataLoader(
-            _Augmented(self.faces, self.recipe),
+            _Augmented(self.faces, self.recipe, epoch),
             self.recipe.batch_size,
-            sampler=WeightedRandomSampler(weights.tolist(), len(self.faces), generator=generator),
             num_workers=max(1, (os.cpu_count() or 1) // 2),
             drop_last=True,
-            generator=generator,
             prefetch_factor=8,
         )
 
@@ -148,25 +147,28 @@ class _Reading:
 
 
 class _Augmented(Dataset[Batch]):
-    """Training faces `(views, 1, side, side)`, varied anew at each draw: one view, or clean and degraded."""
+    """The training faces of one epoch in their order, varied: `(views, 1, side, side)`, one view or clean and degraded.
 
-    def __init__(self, faces: Faces, recipe: Recipe) -> None:
+    Each is the same whenever it is asked for, in whichever process.
+    """
+
+    def __init__(self, faces: Faces, recipe: Recipe, epoch: int) -> None:
         self.images, self.targets = faces.images, {head: faces.targets[head] for head in recipe.heads}
         self.how, self.both = recipe.augment, recipe.consistency > 0
-        self.rng: np.random.Generator | None = None
+        self.seed = (recipe.seed, epoch)
+        self.order = _order(faces.targets[next(iter(recipe.heads))], recipe.balance, np.random.default_rng(self.seed))
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.order)
 
     def __getitem__(self, index: int) -> Batch:
-        if self.rng is None:  # in the worker: the loader seeds each worker of each epoch differently
-            self.rng = np.random.default_rng(torch.initial_seed())
-        image = self.images[index]
+        rng = np.random.default_rng((*self.seed, 1 + index))  # 0 at the end is as if it weren't there
+        row = self.order[index]
         if self.both:
-            views = np.stack(clean_and_degraded(image, self.rng, self.how))
+            views = np.stack(clean_and_degraded(self.images[row], rng, self.how))
         else:
-            views = augment(image, self.rng, self.how)[None]
-        return as_input(views), {head: torch.from_numpy(rows[index]) for head, rows in self.targets.items()}
+            views = augment(self.images[row], rng, self.how)[None]
+        return as_input(views), {head: torch.from_numpy(rows[row]) for head, rows in self.targets.items()}
 
 
 def _check(recipe: Recipe, data: Data, init: Path | None) -> None:
@@ -182,6 +184,41 @@ def _check(recipe: Recipe, data: Data, init: Path | None) -> None:
         )
 
 
+def _check_classes(faces: Faces, classes: Mapping[str, Sequence[str]]) -> None:
+    """What neither labels nor teachers show can't be learnt."""
+    for head, names in classes.items():
+        empty = [name for name, sum_ in zip(names, faces.targets[head].sum(0), strict=True) if not sum_]
+        if empty:
+            raise ConfigError(f"no training pictures of {', '.join(empty)} ({head}): add some, or remove the class")
+
+
+def _teachers(recipe: Recipe, classes: Mapping[str, Sequence[str]], runs: Sequence[Path]) -> list[Result]:
+    """Those that are learnt from; raises ConfigError where they can't answer what the recipe asks."""
+    if recipe.teach and not runs:
+        raise ConfigError(f"teach: {recipe.teach:g} is for the answers of other runs: name them with --teacher")
+    found = [load_run(run) for run in runs]
+    for run, one in zip(runs, found, strict=True):
+        _check_teacher(run, one, recipe, classes)
+    return found
+
+
+def _check_teacher(run: Path, one: Result, recipe: Recipe, classes: Mapping[str, Sequence[str]]) -> None:
+    if one.recipe.side != recipe.side:
+        raise ConfigError(
+            f"the teacher {run} reads faces of {one.recipe.side} px: expected {recipe.side}, as the recipe"
+        )
+    shared = [head for head in classes if head in one.classes]
+    if not shared:
+        raise ConfigError(
+            f"the teacher {run} has the heads {', '.join(one.classes)}: expected one of {', '.join(classes)}"
+        )
+    for head in shared:
+        if tuple(one.classes[head]) != tuple(classes[head]):
+            raise ConfigError(
+                f"the teacher {run} reads {head} as {', '.join(one.classes[head])}: expected {', '.join(classes[head])}"
+            )
+
+
 def _hardened(faces: Faces, recipe: Recipe) -> Faces:
     """The faces with one class each for the heads that learn no distribution."""
     targets = dict(faces.targets)
@@ -191,31 +228,43 @@ def _hardened(faces: Faces, recipe: Recipe) -> Faces:
     return Faces(faces.images, targets, faces.clear)
 
 
-def _taught(
-    faces: Faces, recipe: Recipe, classes: Mapping[str, Sequence[str]], teachers: Sequence[Path], device: str
-) -> Faces:
-    """The faces with labels that are partly the mean answer of the teachers (Hinton et al., arXiv 1503.02531)."""
-    if not teachers:
-        return faces
+def _taught(faces: Faces, recipe: Recipe, teachers: Sequence[Result], device: str) -> Faces:
+    """The faces with labels that are partly the mean answer of the teachers (Hinton et al., arXiv 1503.02531).
+
+    A head is learnt from those teachers that have it.
+    """
+    said: dict[str, list[NDArray[np.float32]]] = {}
+    for one in teachers:
+        found = answers(one.model.to(device), faces.images, device=device, flip=True)
+        for head in [name for name in recipe.heads if name in found]:
+            said.setdefault(head, []).append(torch.softmax(torch.from_numpy(found[head]), 1).numpy())
     targets = dict(faces.targets)
-    sums: dict[str, NDArray[np.float32]] = {}
-    for teacher in teachers:
-        model = load_run(teacher).model.to(device)
-        for head, logits in answers(model, faces.images, device=device, flip=True).items():
-            if head in classes:
-                sums[head] = sums.get(head, 0) + torch.softmax(torch.from_numpy(logits), 1).numpy() / len(teachers)
-    for head, taught in sums.items():
+    for head, rows in said.items():
+        taught = np.mean(rows, axis=0)
         labelled = targets[head].sum(1, keepdims=True) > 0
         own = np.where(labelled, targets[head], taught)
         targets[head] = ((1 - recipe.teach) * own + recipe.teach * taught).astype(np.float32)
     return Faces(faces.images, targets, faces.clear)
 
 
+def _order(targets: NDArray[np.float32], balance: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of the faces of one epoch: each once, or drawn by the frequency of their class `targets (n, k)`."""
+    if not balance:
+        return rng.permutation(len(targets))
+    weights = _sampling_weights(targets, balance)
+    return rng.choice(len(targets), len(targets), p=weights / weights.sum())
+
+
 def _sampling_weights(targets: NDArray[np.float32], balance: float) -> NDArray[np.float64]:
-    """Inverse frequency of the top class to the power of `balance`: 0 natural, 0.5 square root, 1 uniform."""
-    top = targets.argmax(1)
-    counts = np.bincount(top, minlength=targets.shape[1])
-    return (np.maximum(counts, 1.0) ** -balance)[top]
+    """Inverse frequency of the top class to the power of `balance`: 0 natural, 0.5 square root, 1 uniform.
+
+    Faces without a label weigh as much as those with one on average: their share stays that of the data.
+    """
+    top, labelled = targets.argmax(1), targets.sum(1) > 0
+    counts = np.bincount(top[labelled], minlength=targets.shape[1])
+    weights = (np.maximum(counts, 1.0) ** -balance)[top]
+    weights[~labelled] = weights[labelled].mean() if labelled.any() else 1.0
+    return weights
 
 
 def _mixed(images: Tensor, targets: Mapping[str, Tensor], alpha: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -7,17 +7,16 @@ row of zeros means that nobody said.
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.expression import resized
+from models.training.arrays import Arrays, array_names, read_arrays
 from operators.errors import ConfigError
 
 __all__ = ["FER2013", "FERPLUS", "INTENSITY", "Data", "Faces", "Grey", "load_data"]
@@ -86,12 +85,7 @@ def load_data(path: Path, *, side: int = 48) -> Data:
         return _load_folder(path, side)
     if not path.is_file():
         raise ConfigError(f"no training data at {path}: expected an npz file, or a folder with one folder per class")
-    arrays = _arrays(path)
-    if "ferplus_votes" not in arrays:
-        return _own_npz(path, arrays, side)
-    if side != FER_SIDE:
-        raise ConfigError(f"the pictures of {path} are {FER_SIDE}x{FER_SIDE}: set side: {FER_SIDE}, got {side}")
-    return _fer_npz(path, arrays)
+    return _load_npz(path, side)
 
 
 FER_SIDE = 48
@@ -99,30 +93,27 @@ FER_ARRAYS = ("images", "label7", "ferplus_votes", "split", "dup_group")
 OWN_ARRAYS = ("images", "label", "classes")
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """What an npz file holds, once it is known to be one of the two kinds."""
-    try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            wanted = FER_ARRAYS if "ferplus_votes" in file else OWN_ARRAYS
-            missing = [name for name in wanted if name not in file]
-            if missing:
-                raise ConfigError(
-                    f"{path} has the arrays {', '.join(file)}: expected {', '.join(OWN_ARRAYS)}, or "
-                    f"{', '.join(FER_ARRAYS)}; {', '.join(missing)} is missing"
-                )
-            arrays = {name: np.atleast_1d(file[name]) for name in wanted}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ConfigError(f"{path} can't be read as an npz file: {error}") from error
-    images, labels = arrays["images"], arrays[wanted[1]]
-    if images.ndim != 3 or images.dtype != np.uint8 or len(images) != len(labels):
+def _load_npz(path: Path, side: int) -> Data:
+    there = array_names(path)
+    wanted = FER_ARRAYS if "ferplus_votes" in there else OWN_ARRAYS
+    missing = [name for name in wanted if name not in there]
+    if missing:
         raise ConfigError(
-            f"the images of {path} should be (n, h, w) uint8 with a label for each, got {images.shape} {images.dtype} "
-            f"and {len(labels)} labels"
+            f"{path} has the arrays {', '.join(there)}: expected {', '.join(OWN_ARRAYS)}, or {', '.join(FER_ARRAYS)}; "
+            f"{', '.join(missing)} is missing"
         )
-    return arrays
+    arrays = read_arrays(path, wanted)
+    if wanted is OWN_ARRAYS:
+        return _own_npz(path, arrays, side)
+    if side != FER_SIDE:
+        raise ConfigError(f"the pictures of {path} are {FER_SIDE}x{FER_SIDE}: set side: {FER_SIDE}, got {side}")
+    return _fer_npz(path, arrays)
 
 
-def _fer_npz(path: Path, data: Mapping[str, NDArray[Any]]) -> Data:
+def _fer_npz(path: Path, data: Arrays) -> Data:
+    _, height, width = data["images"].shape
+    if (height, width) != (FER_SIDE, FER_SIDE):
+        raise ConfigError(f"the pictures of {path} should be {FER_SIDE}x{FER_SIDE}, got {width}x{height}")
     kept = np.where(data["ferplus_votes"] > 1, data["ferplus_votes"], 0).astype(np.float32)  # one vote is noise
     votes = _distribution(kept)
     label7 = np.eye(len(FER2013), dtype=np.float32)[data["label7"].astype(int)]
@@ -137,15 +128,15 @@ def _fer_npz(path: Path, data: Mapping[str, NDArray[Any]]) -> Data:
     return Data(faces.where(~public & ~leaked), faces.where(public), classes, _digest(path.read_bytes()))
 
 
-def _own_npz(path: Path, data: Mapping[str, NDArray[Any]], side: int) -> Data:
+def _own_npz(path: Path, data: Arrays, side: int) -> Data:
     classes, label = tuple(map(str, data["classes"])), data["label"].astype(int)
-    if len(classes) < 2 or not 0 <= label.min(initial=0) <= label.max(initial=0) < len(classes):
+    if len(classes) < 2 or len(set(classes)) < len(classes) or not 0 <= label.min() <= label.max() < len(classes):
         raise ConfigError(
-            f"the labels of {path} should be rows of its classes, of which there are two or more: got labels from "
-            f"{label.min(initial=0)} to {label.max(initial=0)} and the classes {', '.join(classes)}"
+            f"the labels of {path} should be rows of its classes, of which there are two or more, no two alike: got "
+            f"labels from {label.min()} to {label.max()} and the classes {', '.join(classes)}"
         )
     rows = zip(data["images"], label.tolist(), strict=True)
-    pictures = [(_fit(image, side), one, _held(_digest(image.tobytes()))) for image, one in rows]
+    pictures = [(resized(image, side), one, _held(_digest(image.tobytes()))) for image, one in rows]
     return _of_pictures(path, pictures, classes, _digest(path.read_bytes()))
 
 
@@ -163,8 +154,11 @@ def _load_folder(path: Path, side: int) -> Data:
     labels = tuple(sorted(one.name for one in (train or path).iterdir() if one.is_dir()))
     if len(labels) < 2:
         raise ConfigError(f"expected a folder for each of two or more classes in {train or path}, got {labels}")
+    if train and test:
+        _check_tested(train, test, labels)
     seen: dict[str, bool] = {}
     pictures: list[tuple[Grey, int, bool]] = []
+    rows: list[str] = []
     for root, fixed in [(test, True), (train, False)] if train and test else [(train or path, None)]:
         for index, label in enumerate(labels):
             for file in sorted(one for one in (root / label).rglob("*") if one.suffix.lower() in PICTURES):
@@ -172,7 +166,16 @@ def _load_folder(path: Path, side: int) -> Data:
                 held = _held(digest) if fixed is None else fixed
                 if seen.setdefault(digest, held) == held:
                     pictures.append((_read(file, side), index, held))
-    return _of_pictures(path, pictures, labels, _digest("".join(seen).encode()))
+                    rows.append(f"{'test' if held else 'training'} {label} {digest}")
+    return _of_pictures(path, pictures, labels, _digest("\n".join(rows).encode()))
+
+
+def _check_tested(train: Path, test: Path, labels: Sequence[str]) -> None:
+    unknown = sorted(one.name for one in test.iterdir() if one.is_dir() and one.name not in labels)
+    if unknown:
+        raise ConfigError(
+            f"{test} has the classes {', '.join(unknown)}, which {train} lacks: add pictures there, or remove them"
+        )
 
 
 def _of_pictures(path: Path, pictures: Sequence[tuple[Grey, int, bool]], classes: tuple[str, ...], sha256: str) -> Data:
@@ -200,12 +203,7 @@ def _read(file: Path, side: int) -> Grey:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
         raise ConfigError(f"{file} is not a picture: take it out of the training data")
-    return _fit(image, side)
-
-
-def _fit(image: Grey, side: int) -> Grey:
-    shrinks = min(image.shape) > side
-    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return resized(image, side)
 
 
 def _digest(data: bytes) -> str:

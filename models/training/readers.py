@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import cv2
 import numpy as np
 from scipy.special import expit, softmax
 
-from models.expression import ExpressionClassifier, ExpressionOptions
+from models.expression import ExpressionClassifier, ExpressionOptions, resized
 from models.own import INTENSITY, classes_of
 from models.registry import find, load
 from models.session import Session
@@ -92,7 +91,7 @@ def of_run(run: Path, head: str, *, temperature: float = 1.0, flip: bool = False
         raise ConfigError(f"{run} has no head {head!r}: it has {', '.join(result.classes)}")
 
     def read(faces: Sequence[Grey]) -> Floats:
-        images = np.stack([_fit(face, result.recipe.side) for face in faces])
+        images = np.stack([resized(face, result.recipe.side) for face in faces])
         return np.asarray(softmax(answers(result.model, images, flip=flip)[head] / temperature, axis=1), np.float32)
 
     return read, tuple(result.classes[head])
@@ -150,7 +149,7 @@ def _run(run: Path, head: str | None, *, flip: bool) -> Candidate:
     read, classes = of_run(run, head, flip=flip)
 
     def intensity(faces: Sequence[Grey]) -> Floats:
-        images = np.stack([_fit(face, result.recipe.side) for face in faces])
+        images = np.stack([resized(face, result.recipe.side) for face in faces])
         logits = answers(result.model, images, flip=flip)[INTENSITY]
         return np.asarray(expit(logits[:, 1] - logits[:, 0]), np.float32)
 
@@ -176,10 +175,3 @@ def _intensity(classifier: ExpressionClassifier) -> Callable[[Sequence[Grey]], F
 
 def _coloured(faces: Sequence[Grey]) -> list[Grey]:
     return [np.repeat(face[..., None], 3, axis=2) for face in faces]
-
-
-def _fit(face: Grey, side: int) -> Grey:
-    if face.shape == (side, side):
-        return face
-    shrinks = max(face.shape) > side
-    return cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from models.expression import (
     SIDE,
@@ -51,6 +52,40 @@ def test_probabilities_of_faces_of_any_size() -> None:
     assert probs.dtype == np.float32
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-5)
     assert (probs >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [
+        (["n", 1, 48, 48], True),
+        (["n", 1, "h", "w"], True),
+        (["n", 1, 64, 64], False),
+        (["n", 3, 48, 48], False),
+        (["n", 48, 48], False),
+    ],
+    ids=["48 px", "any size", "64 px", "colour", "no channel"],
+)
+def test_a_network_for_other_pictures_is_refused(shape: list[int | str], fits: bool) -> None:
+    session = Session(averaging_network(shape))
+    if fits:
+        assert len(ExpressionClassifier(session, ("a",), ExpressionOptions())(crops((9, 9)))) == 1
+    else:
+        with pytest.raises(ModelError, match=r"should read faces \(n, 1, 48, 48\), one input; it reads x \(n, .*\)"):
+            ExpressionClassifier(session, ("a",), ExpressionOptions())
+
+
+def averaging_network(shape: list[int | str]) -> bytes:
+    """Input `x` of the shape; its mean is the logit of one class."""
+    axes = list(range(1, len(shape)))
+    node = helper.make_node("ReduceMean", ["x"], ["mean"], axes=axes, keepdims=0)
+    column = helper.make_node("Unsqueeze", ["mean", "last"], ["y"])
+    last = numpy_helper.from_array(np.array([1], np.int64), "last")
+    source, result = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in (("x", shape), ("y", ["n", 1]))
+    )
+    graph = helper.make_graph([node, column], "test", [source], [result], [last])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return model.SerializeToString()
 
 
 def test_no_faces() -> None:

@@ -43,6 +43,15 @@ def test_several_inputs_are_given_in_their_order() -> None:
         session(one, one)
 
 
+@pytest.mark.parametrize(
+    "batch", [np.zeros((1, 1, 64, 64), np.float32), np.zeros((1, 1, 48, 48), np.float64)], ids=["shape", "type"]
+)
+def test_a_batch_that_the_network_can_not_read_is_told(batch: np.ndarray) -> None:
+    side = batch.shape[-1]
+    with pytest.raises(ModelError, match=rf"failed on faces \(1, 1, {side}, {side}\) {batch.dtype}: .*"):
+        Session(expression_network())(batch)
+
+
 def test_says_the_shapes_of_its_inputs() -> None:
     shapes = Session(temporal_network(2)).input_shapes
     assert list(shapes) == ["probs", "intensity", "quality", "dt", "memory"]

@@ -90,10 +90,12 @@ class SuperResult:
 
 
 def read_teacher(run: Path) -> Teacher:
-    """The classifier of a training run; raises ConfigError where there is none."""
+    """The classifier of a training run; raises ConfigError where there is none, or it reads faces of another size."""
     weights, about = load_checkpoint(run)
-    recipe = msgspec.to_builtins(read_recipe(run / "recipe.yaml", Recipe))
-    return Teacher(recipe, about["classes"], weights)
+    recipe = read_recipe(run / "recipe.yaml", Recipe)
+    if recipe.side != READS:
+        raise ConfigError(f"{run} reads faces of {recipe.side} px: expected {READS}")
+    return Teacher(msgspec.to_builtins(recipe), about["classes"], weights)
 
 
 def load_chain(run: Path) -> SuperResult:

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.expression import resized
+from models.training.arrays import array_names, read_arrays
 from models.training.augment import augment, h264, jpeg
 from models.training.faces import Data, Faces, Grey, load_data
 from models.training.recipe import Degrade
@@ -78,18 +80,14 @@ def distant(face: Grey, side: int, rng: Rng, how: Distance) -> Grey:
 def load_pictures(path: Path, *, side: int) -> Data:
     """Faces of which labels matter, or only the pixels: what `load_data` reads, or an npz file of `images` alone.
 
-    Where `images (n, side, side)` come with a `subject`, every fifth subject is held out; else every fifth picture.
+    Where such `images (n, h, w)` come with a `subject (n,)`, every fifth subject is held out; else every fifth picture.
     Raises ConfigError.
     """
-    if path.suffix != ".npz" or not path.is_file():
+    names = array_names(path) if path.is_file() else ()
+    if "images" not in names or "label" in names or "ferplus_votes" in names:
         return load_data(path, side=side)
-    with np.load(path, allow_pickle=False) as data:
-        if "ferplus_votes" in data or "images" not in data:
-            return load_data(path, side=side)
-        images = data["images"]
-        group = data["subject"] if "subject" in data else np.arange(len(images))
-    if images.shape[1] != side:
-        images = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+    arrays = read_arrays(path, [name for name in ("images", "subject") if name in names])
+    images = np.stack([resized(image, side) for image in arrays["images"]])
+    held_out = arrays.get("subject", np.arange(len(images))) % 5 == 0
     faces = Faces(images, {}, np.ones(len(images), bool))
-    held_out = group % 5 == 0
     return Data(faces.where(~held_out), faces.where(held_out), {}, hashlib.sha256(path.read_bytes()).hexdigest())

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from models.enhancer import Upscaler, UpscalerOptions
+from models.expression import resized
 from models.registry import load
 from models.session import Session
 from models.training.faces import Grey
@@ -46,10 +47,7 @@ def of_onnx(network: bytes) -> Enlarge:
 
 def at(face: Grey, side: int) -> Grey:
     """A square face at another side, as the classifier resizes it."""
-    if face.shape == (side, side):
-        return face
-    way = cv2.INTER_AREA if max(face.shape) > side else cv2.INTER_LINEAR
-    return cv2.resize(face, (side, side), interpolation=way)
+    return resized(face, side)
 
 
 def _grey(enhancer: Enhancer) -> Enlarge:

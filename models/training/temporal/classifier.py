@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from models.expression import to_face
+from models.expression import SIDE, to_face
 from models.registry import find, load
 from models.training.expression import load_run
 from models.training.faces import Grey
@@ -38,6 +38,8 @@ def _of_run(run: Path, temperature: float, device: str) -> tuple[Answer, tuple[s
     result = load_run(run)
     if HEAD not in result.classes:
         raise ConfigError(f"{run} has no head {HEAD!r}: it has {', '.join(result.classes)}")
+    if result.recipe.side != SIDE:
+        raise ConfigError(f"{run} reads faces of {result.recipe.side} px: expected {SIDE}")
     model = result.model.to(device)
 
     @torch.no_grad()
