@@ -71,6 +71,10 @@ def candidate(
         return _run(Path(name), head, flip=flip)
     if name.endswith(".onnx"):
         return _file(Path(name), head, classes or {}, flip=flip)
+    if "/" in name:
+        raise ConfigError(
+            f"there is no folder or file {name}: expected a run, an ONNX file, or a model of the registry"
+        )
     return _shipped(name, flip=flip, plain=plain)
 
 
