@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -160,7 +161,8 @@ class _Run:
 
     def epoch(self, epoch: int, progress: Progress) -> float:
         """One pass over the data; returns the mean loss."""
-        torch.manual_seed(self.plan.seed + epoch)  # so that a run that was cut off goes on as it would have
+        drawn = np.random.SeedSequence((self.plan.seed, epoch)).generate_state(1)
+        torch.manual_seed(int(drawn[0]))  # so that a run that was cut off goes on as it would have
         batches = self.task.batches(epoch)
         self.model.train()
         model = torch.compile(self.model) if len(batches) >= WORTH_COMPILING else self.model

@@ -167,7 +167,7 @@ class Plan(Section, kw_only=True):
     """What the network is for."""
     name: str
     """Of the network: `arch_variant.tag`."""
-    seed: int = 1
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 1
     batch_size: Count = 128
     averaging: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.999
     """Decay of the moving average of the weights, which is the result; less in the first steps, 1/10 to begin with."""

@@ -53,7 +53,7 @@ def train(
     Example:  mien train models/training/recipes/expression_seresnet.yaml --data faces.npz --out runs/first
 
     Example, your own classes from twenty pictures each, on top of the shipped network:
-      mien train models/training/recipes/own_classes.yaml --data pictures --init seresnet_base.ferplus-1 --out runs/mine
+      mien train models/training/recipes/own_classes.yaml --data pictures --init seresnet_deep.ferplus-1 --out runs/mine
 
     Example:  mien train models/training/recipes/temporal_gru.yaml --data faces.npz --teacher runs/first --out runs/head
     """

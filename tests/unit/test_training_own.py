@@ -60,7 +60,7 @@ def trained(pictures, tmp_path_factory) -> Path:
 
 def test_twenty_pictures_of_a_class_are_enough_for_the_shipped_trunk(pictures, tmp_path):
     recipe = replace(read_recipe(SHIPPED, Recipe), schedule=Schedule(epochs=4, warmup=1))
-    *_, last = train(recipe, load_data(pictures), tmp_path / "mine", init=Path("seresnet_base.ferplus-1"))
+    *_, last = train(recipe, load_data(pictures), tmp_path / "mine", init=Path("seresnet_deep.ferplus-1"))
     assert last.scores["label"] >= 0.6, "a third by chance"
     assert tuple(load_run(tmp_path / "mine").classes["label"]) == ("above", "below", "between")
 
@@ -91,7 +91,7 @@ def test_what_can_not_be_begun_from(pictures, trained, tmp_path):
         (FROZEN, None, "name its run with --init"),
         (SMALL, tmp_path / "net.onnx", "need freeze: true"),
         (FROZEN, SHIPPED, "no ONNX file"),
-        (FROZEN, Path("seresnet_base.ferplus-1"), "another architecture"),
+        (FROZEN, Path("seresnet_deep.ferplus-1"), "another architecture"),
         (FROZEN, Path("expression"), "is compressed"),
     ):
         with pytest.raises(ConfigError, match=complaint):

@@ -89,6 +89,8 @@ def read_source(name: str) -> Source:
         return Source(to_onnx(run.model, run.classes, side=run.recipe.side), run)
     if name.endswith(".onnx"):
         file = _parse(_read(Path(name)), name)
+    elif "/" in name:
+        raise ConfigError(f"there is no folder {name}: expected a run, an ONNX file, or a model of the registry")
     else:
         files = weights(name)
         if len(files) != 1:
