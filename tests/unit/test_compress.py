@@ -240,6 +240,11 @@ def test_the_default_is_the_fastest_that_loses_little(other, chosen):
     assert best([made_up(FLOAT), other]) == chosen
 
 
+def test_of_those_that_are_as_fast_the_first_is_taken():
+    assert best([made_up(FLOAT), made_up("a", ms=0.54), made_up("b", ms=0.5)]) == "a"
+    assert best([made_up(FLOAT), made_up("a", ms=0.56), made_up("b", ms=0.5)]) == "b"
+
+
 def test_speed_is_against_the_float_network_beside_it():
     busy = {**made_up("b", ms=1.2), "float_ms_1_faces_1_threads": 4.0}
     assert best([made_up(FLOAT), made_up("a", ms=0.9), busy]) == "b"
