@@ -57,7 +57,7 @@ def table(asked: argparse.Namespace) -> None:
         for chain in chains:
             rows[chain.name] = measure(chain, faces, truth, progress=_show)
     pairs = [(rows[a], rows[b]) for a, b in PAIRS if a in rows and b in rows]
-    runs = {name: str(getattr(asked, name)) for name in ("classifier", *RUNS) if getattr(asked, name)}
+    runs = {name: Path(getattr(asked, name)).name for name in ("classifier", *RUNS) if getattr(asked, name)}
     context = {**here(), "command": asked.command, "data_sha256": data.sha256, "faces": len(faces), "runs": runs}
     document = as_document(list(rows.values()), pairs, context)
     write_json(document, asked.out.with_suffix(".json"))
@@ -137,7 +137,7 @@ def _reader(name: str, data: Data) -> Reader:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m models.training.superres", description=__doc__)
-    parser.set_defaults(command=" ".join(sys.argv[1:]))
+    parser.set_defaults(command=" ".join(Path(word).name if "/" in word else word for word in sys.argv[1:]))
     commands = parser.add_subparsers(required=True)
     for name, do in (("table", table), ("grid", grid)):
         one = commands.add_parser(name, help=do.__doc__)
