@@ -46,11 +46,11 @@ def main() -> None:
     parser.add_argument("--trial", action="store_true", help="take no times, and name no default")
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of compression.md and figures/")
     given = parser.parse_args()
-    text = (given.docs / "compression.md").read_text("utf-8")
     try:
+        text = (given.docs / "compression.md").read_text("utf-8")
         figures = measure(given)
         told = page(text, figures)
-    except MienError as error:
+    except (MienError, OSError) as error:  # a recipe or page that can't be read
         sys.exit(f"{error}")
     (given.docs / "figures").mkdir(exist_ok=True)
     (given.docs / "figures/compression.json").write_text(json.dumps(figures, indent=1) + "\n")
