@@ -7,7 +7,6 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
@@ -19,15 +18,10 @@ OTHER = "hunter2"
 
 
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    root = logging.getLogger()
-    handlers, level, hooks = list(root.handlers), root.level, (sys.excepthook, threading.excepthook)
+def stream() -> io.StringIO:
     text = io.StringIO()
     set_up(secrets=[SECRET, OTHER], stream=text)
-    yield text
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    sys.excepthook, threading.excepthook = hooks
+    return text
 
 
 def leaks(text: str) -> bool:
