@@ -66,10 +66,11 @@ class RecordedCamera:
 
 @dataclass(frozen=True, slots=True)
 class RecordedModel:
-    """A network that took part: its name in the registry, and sha256 by file."""
+    """A network that took part: its name in the registry, sha256 by file, and the expressions that it reads, if any."""
 
     name: str
     files: Mapping[str, str]
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

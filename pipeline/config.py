@@ -13,6 +13,7 @@ import logging
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -56,6 +57,7 @@ __all__ = [
     "labels_read",
     "load_rules",
     "load_settings",
+    "rules_and_labels",
     "rules_report",
     "rules_schema",
     "secret_values",
@@ -204,14 +206,21 @@ def files_of(path: Path) -> tuple[Path, ...]:
     return (path, path.parent / named) if isinstance(named, str) else (path,)
 
 
-def load_rules(path: Path | str, config: Path | None = None) -> RuleSet:
+def load_rules(path: Path | str, config: Path | None = None, *, labels: Sequence[str] = EXPRESSIONS) -> RuleSet:
     """The rules of a rules file, or of a whole configuration, whose secrets need not exist here.
 
     With `config`, the rules file stands in the place of that configuration's own rules. Without, a rules file knows no
-    cameras, so their names are not checked. Raises ConfigError as `load_settings` does.
+    cameras, so their names are not checked, and `labels` are the expressions that it may name. Raises ConfigError as
+    `load_settings` does.
     """
-    settings, _ = _accept(_read(Path(path), config), reads=())
+    settings, _ = _accept(replace(_read(Path(path), config), labels=labels), reads=())
     return settings.rule_set
+
+
+def rules_and_labels(path: Path) -> tuple[RuleSet, tuple[str, ...]]:
+    """What `load_rules` gives, and the expressions that the network beside these rules reads."""
+    settings, _ = _accept(_read(path, None), reads=())
+    return settings.rule_set, labels_read(settings.models)
 
 
 def rules_report(path: Path, config: Path | None = None) -> list[Finding]:
@@ -383,7 +392,7 @@ def _validate(source: Source) -> tuple[Settings | None, list[Complaint]]:
     except ValidationError as error:
         return None, complaints(error.errors(), json_schema(), source.merged())
     if source.alone:
-        return settings, list(check_rules(settings, None))
+        return settings, list(check_rules(settings, None, labels=source.labels))
     sinks = [sink.name for sink in settings.sinks]
     elastic = settings.elasticsearch is not None
     found = list(check(purpose=settings.purpose, cameras=settings.cameras, sinks=sinks, elastic=elastic))

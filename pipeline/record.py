@@ -24,7 +24,7 @@ from models.registry import find
 from operators.errors import ModelError, SinkError
 from operators.records import Frame, Gap, Observation
 from operators.units import Seconds
-from pipeline.config import Settings, show
+from pipeline.config import Settings, labels_read, show
 from pipeline.evaluation import in_order
 from pipeline.local import Tape
 from pipeline.run import run
@@ -142,6 +142,7 @@ def _models(settings: Settings) -> dict[str, RecordedModel]:
         if chosen is not None:
             entry, path = find(chosen.name), chosen.path
             recorded[task] = RecordedModel(entry.name, entry.files if path is None else {path.name: _sha256(path)})
+    recorded["expression"] = replace(recorded["expression"], labels=labels_read(models))
     return recorded
 
 

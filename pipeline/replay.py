@@ -24,14 +24,24 @@ from connectors.wire import alert_document, encode
 from operators.analyze import CameraState
 from operators.errors import Cause, ConfigError, SourceError
 from operators.records import Alert, Gap, Observation, Status
-from operators.rules import RuleEvaluator, RuleSet, Watched
+from operators.rules import EXPRESSIONS, RuleEvaluator, RuleSet, Watched
 from pipeline.build import build_analyzer
-from pipeline.config import Settings
+from pipeline.config import Settings, load_rules
 from pipeline.evaluation import Evaluation
 from pipeline.output import output_file
 from pipeline.parallel import in_parallel
 
-__all__ = ["Job", "Outcome", "evaluator_for", "recorded_settings", "records_of", "replay", "replay_recording"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "evaluator_for",
+    "labels_in",
+    "recorded_settings",
+    "records_of",
+    "replay",
+    "replay_recording",
+    "rules_for",
+]
 
 BATCH = 8
 """Pictures analysed together: their faces are classified in one call."""
@@ -99,6 +109,17 @@ def recorded_settings(manifest: Manifest) -> Settings:
             f"the configuration in the manifest, of mien {manifest.mien}, is not one that this mien reads "
             f"({error.error_count()} mistakes): name the rules with --rules FILE"
         ) from error
+
+
+def rules_for(manifest: Manifest, path: Path | None) -> RuleSet:
+    """The rules in a file, or without one those that a recording was made with. Raises ConfigError."""
+    return recorded_settings(manifest).rule_set if path is None else load_rules(path, labels=labels_in(manifest))
+
+
+def labels_in(manifest: Manifest) -> tuple[str, ...]:
+    """The expressions that the faces of a recording can show."""
+    network = manifest.models.get("expression")
+    return network.labels if network and network.labels else EXPRESSIONS
 
 
 def replay_recording(

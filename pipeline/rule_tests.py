@@ -6,7 +6,7 @@ See docs/rule-tests.md. The timelines are those of `pipeline.trace_notation`; `p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from operators.records import Gap, Observation, Severity, Status
 from operators.rules import RuleSet, Watched
 from operators.units import Seconds, format_duration
 from pipeline.complaints import Complaint, complaints, dotted, nearest
-from pipeline.config import load_rules
+from pipeline.config import rules_and_labels
 from pipeline.schema import tidy
 from pipeline.sources import TESTS
 from pipeline.trace_notation import CameraTrace, TraceError, length_ms, records
@@ -148,6 +148,11 @@ class RuleTest:
         ]
         return sorted(found, key=known_at)
 
+    def read_as(self, labels: Sequence[str]) -> RuleTest:
+        """The same test with its faces before a network that reads `labels`."""
+        cameras = {name: trace.read_as(labels) for name, trace in self.cameras.items()}
+        return replace(self, cameras=cameras)
+
     def fps_of(self, trace: CameraTrace) -> float:
         """Frames per second of one of the cameras."""
         return self.fps if trace.fps is None else trace.fps
@@ -195,11 +200,13 @@ def load_tests(path: Path) -> RuleTestFile:
     rules_path = path.parent / written.rules
     if not rules_path.is_file():
         raise ConfigError(document.message(("rules",), f"{rules_path}: no such file"))
-    rules = load_rules(rules_path)
-    found = [*_twice(written.tests), *(each for i, test in enumerate(written.tests) for each in _check(i, test, rules))]
+    rules, labels = rules_and_labels(rules_path)
+    tests = tuple(test.read_as(labels) for test in written.tests)
+    found = [*_twice(tests), *(each for i, test in enumerate(written.tests) for each in _unread(i, test, labels))]
+    found += (each for i, test in enumerate(tests) for each in _check(i, test, rules))
     if found:
         raise ConfigError(_report(document, found))
-    return RuleTestFile(path, rules, written.tests)
+    return RuleTestFile(path, rules, tests)
 
 
 @cache
@@ -221,6 +228,19 @@ def _twice(tests: Sequence[RuleTest]) -> Iterator[Complaint]:
     for i, name in enumerate(names):
         if name in names[:i]:
             yield Complaint(("tests", i, "name"), f'"{name}" is also the name of tests[{names.index(name)}]')
+
+
+def _unread(index: int, test: RuleTest, labels: Sequence[str]) -> Iterator[Complaint]:
+    """The expressions that no face can show, since the network doesn't read them."""
+    for camera, trace in test.cameras.items():
+        for track, face in trace.tracks.items():
+            at: Location = ("tests", index, "cameras", camera, "tracks", track)
+            for name in face.expressions:
+                within = (*at, "classes", name) if name in face.classes else (*at, name)
+                yield from (
+                    Complaint(each.location, each.text, at_key=True)
+                    for each in _known(within, name, labels, "expression that the network reads")
+                )
 
 
 def _check(index: int, test: RuleTest, rules: RuleSet) -> Iterator[Complaint]:

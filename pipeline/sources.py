@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from operators.errors import ConfigError
-from operators.rules import with_defaults
+from operators.rules import EXPRESSIONS, with_defaults
 from pipeline.complaints import Complaint, dotted, nearest
 from pipeline.overrides import Variables
 from pipeline.yaml_source import Document, Location, Position, lookup, read_yaml
@@ -42,6 +42,8 @@ class Source:
     """What is laid over the files, strongest first."""
     data: dict[str, Any]
     """The data of the configuration, with the rules put in and completed."""
+    labels: Sequence[str] = EXPRESSIONS
+    """The expressions that a rules file alone may name; a configuration says itself what its network reads."""
 
     @property
     def alone(self) -> bool:

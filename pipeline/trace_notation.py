@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
@@ -190,6 +190,7 @@ Shares = Annotated[Timeline[float], _Written(parse_shares, "0.9x10 0.3x5")]
 Picture = Annotated[Timeline[str], _Written(parse_picture, "okx40 downx2s okx10")]
 Zones = Annotated[Timeline[tuple[str, ...]], _Written(parse_zones, "deskx10 -x5")]
 _ALWAYS = Timeline((Piece(0.9),))
+_NEVER: Timeline[Level] = Timeline((Piece(0.0),))
 _NOWHERE: Timeline[tuple[str, ...]] = Timeline((Piece(()),))
 
 
@@ -213,6 +214,8 @@ class FaceTrace:
     """Probability of this expression."""
     contempt: Levels | None = None
     """Probability of this expression."""
+    classes: dict[str, Levels] = field(default_factory=dict)
+    """Probabilities of the classes of a network of your own, those with other names than these."""
     zones: Zones = _NOWHERE
     """The zones that it is in; none without it."""
     quality: Shares = _ALWAYS
@@ -227,13 +230,20 @@ class FaceTrace:
     def __post_init__(self) -> None:
         if not self.expressions:
             raise ValueError("expected at least one expression, such as {fear: 0.8x20}")
+        if twice := sorted(self.classes.keys() & set(EXPRESSIONS)):
+            raise ValueError(f"expected {twice[0]} beside classes, not in it")
         if self.at is not None and not self.merged_from:
             raise ValueError("expected merged_from beside at")
 
     @property
     def expressions(self) -> dict[str, Timeline[Level]]:
         """The timelines that are written, by expression."""
-        return {name: line for name in EXPRESSIONS if (line := getattr(self, name)) is not None}
+        return {name: line for name in EXPRESSIONS if (line := getattr(self, name)) is not None} | self.classes
+
+    def read_as(self, labels: Sequence[str]) -> FaceTrace:
+        """The same face before a network that reads `labels`: it gives 0 to those of its own that aren't written."""
+        own = {label: _NEVER for label in labels if label not in EXPRESSIONS}
+        return replace(self, classes=own | self.classes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +271,10 @@ class CameraTrace:
         """Those listed, and those that faces are in."""
         pieces = (piece for face in self.tracks.values() for piece in face.zones.pieces)
         return tuple(dict.fromkeys([*self.zones, *(zone for piece in pieces for zone in piece.value)]))
+
+    def read_as(self, labels: Sequence[str]) -> CameraTrace:
+        """The same with the faces before a network that reads `labels`."""
+        return replace(self, tracks={name: face.read_as(labels) for name, face in self.tracks.items()})
 
     def length(self, fps: float) -> int:
         """Number of frames."""

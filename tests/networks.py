@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 HEADS = {"ferplus": 8, "fer2013": 7, "intensity": 2}
 NUMBERS = {"middle": 0.5, "factor": 8.0}
@@ -70,6 +72,21 @@ def brightness_network(heads: Sequence[str]) -> bytes:
     ]
     results = [(head, ["n", 2]) for head in heads]
     return _serialise(nodes, [("faces", ["n", 1, 48, 48])], results, [middle, factor])
+
+
+MINE = {"label": ["dark", "bright"], "intensity": ["neutral", "expressive"]}
+"""What a classifier of one's own reads: classes by head."""
+
+
+def own_classifier(
+    path: Path, classes: Mapping[str, Sequence[str]] | None = MINE, *, heads: Sequence[str] = tuple(MINE)
+) -> Path:
+    """Write `brightness_network` to a file that names its classes, as `mien export` does; returns `path`."""
+    model = ModelProto.FromString(brightness_network(heads))
+    if classes is not None:
+        helper.set_model_props(model, {"classes": json.dumps(classes)})
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 Shape = tuple[str, Sequence[int | str]]

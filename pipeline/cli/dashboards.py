@@ -62,18 +62,20 @@ def write(
     """Write the dashboards as files, for a Grafana that reads files when it starts.
 
     With --provisioning also the data source, from the configuration, and alarms about the pipeline itself. No secrets
-    are written.
+    are written. The expressions are those that the network of the configuration reads.
 
     Example:  mien dashboards write dashboards --provisioning provisioning -c mien.yaml
     """
     from connectors.elastic_settings import ElasticSettings
     from connectors.grafana_settings import GrafanaSettings
-    from pipeline.config import load_settings
+    from operators.rules import EXPRESSIONS
+    from pipeline.config import labels_read, load_settings
     from pipeline.dashboards.files import dashboard_files, provisioning_files
 
-    files = {folder / name: text for name, text in dashboard_files().items()}
-    if provisioning is not None:
-        settings = load_settings(config, reads=())  # nothing secret is written
+    settings = load_settings(config, reads=()) if provisioning or config.exists() else None  # nothing secret is written
+    labels = EXPRESSIONS if settings is None else labels_read(settings.models)
+    files = {folder / name: text for name, text in dashboard_files(labels).items()}
+    if settings is not None and provisioning is not None:
         elastic, grafana = settings.elasticsearch or ElasticSettings(), settings.grafana or GrafanaSettings()
         found = provisioning_files(elastic, grafana, folder=dashboards_at)
         files |= {provisioning / name: text for name, text in found.items()}

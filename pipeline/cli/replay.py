@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from connectors.recording import Recording
-    from operators.rules import RuleSet
     from pipeline.diff import Diff
     from pipeline.replay import Outcome
 
@@ -102,7 +101,7 @@ def replay(
 
 
 def _replay(recording: Recording, rules: Path | None, output: Path | None, speed: float, from_: From | None) -> None:
-    from pipeline.replay import Job, replay_recording
+    from pipeline.replay import Job, replay_recording, rules_for
 
     job = Job(
         output=output, speed=None if speed == float("inf") else speed, source=None if from_ is None else from_.value
@@ -111,20 +110,13 @@ def _replay(recording: Recording, rules: Path | None, output: Path | None, speed
         task = bar.add_task(str(recording.folder), total=None)
         outcome = replay_recording(
             recording,
-            _rules(recording, rules),
+            rules_for(recording.manifest, rules),
             job,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     if outcome.fired or outcome.pending_only:
         print_table(_table(recording, outcome))
     typer.echo(_summary(recording, outcome, output))
-
-
-def _rules(recording: Recording, path: Path | None) -> RuleSet:
-    from pipeline.config import load_rules
-    from pipeline.replay import recorded_settings
-
-    return recorded_settings(recording.manifest).rule_set if path is None else load_rules(path)
 
 
 def _table(recording: Recording, outcome: Outcome) -> Table:
@@ -160,11 +152,10 @@ def _diff(recording: Recording, rules: tuple[Path, Path], output: Path | None, f
     from msgspec.json import format as pretty
 
     from connectors.wire import encode
-    from pipeline.config import load_rules
     from pipeline.diff import compare, document
-    from pipeline.replay import evaluator_for, records_of
+    from pipeline.replay import evaluator_for, records_of, rules_for
 
-    old, new = (evaluator_for(load_rules(path), recording.manifest) for path in rules)
+    old, new = (evaluator_for(rules_for(recording.manifest, path), recording.manifest) for path in rules)
     with progress_bar() as bar:
         records = records_of(recording, None if from_ is None else from_.value)
         total = sum(file.records for file in recording.files()) or None

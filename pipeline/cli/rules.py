@@ -166,11 +166,10 @@ def explain(
         lines = _from_store(config, prefix)
     else:
         from connectors.recording import open_recording
-        from pipeline.config import load_rules
-        from pipeline.replay import recorded_settings
+        from pipeline.replay import rules_for
 
         opened = open_recording(recording)
-        ruleset = load_rules(rules_file) if rules_file else recorded_settings(opened.manifest).rule_set
+        ruleset = rules_for(opened.manifest, rules_file)
         if rule:
             lines = miss_lines(explain_misses(opened, ruleset, rule))
         else:

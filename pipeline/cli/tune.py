@@ -65,9 +65,8 @@ def tune(
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from connectors.recording import open_recording
-    from pipeline.config import load_rules
     from pipeline.logs import set_up
-    from pipeline.replay import recorded_settings
+    from pipeline.replay import rules_for
     from pipeline.tune.report import as_document, as_html
     from pipeline.tune.study import Question, study
 
@@ -75,7 +74,7 @@ def tune(
     for path in filter(None, (output, json_file)):
         _check_folder(path)
     opened = open_recording(recording)
-    ruleset = recorded_settings(opened.manifest).rule_set if rules is None else load_rules(rules)
+    ruleset = rules_for(opened.manifest, rules)
     question = Question(recording, ruleset, rule, tuple(vary), labels, tolerance)
     started = time.monotonic()
     columns = (TextColumn("replaying"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from operators.rules import EXPRESSIONS
 from pipeline.dashboards.expressions import expressions
 from pipeline.dashboards.health import health
 from pipeline.dashboards.live import live
@@ -12,6 +15,6 @@ from pipeline.dashboards.tuning import tuning
 __all__ = ["all_dashboards"]
 
 
-def all_dashboards() -> list[Json]:
-    """All of them in Grafana's JSON, in the order of a tour."""
-    return [live(), expressions(), tuning(), health(), privacy()]
+def all_dashboards(labels: Sequence[str] = EXPRESSIONS) -> list[Json]:
+    """All of them in Grafana's JSON, in the order of a tour; `labels` are the expressions that the network reads."""
+    return [live(), expressions(labels), tuning(), health(), privacy()]

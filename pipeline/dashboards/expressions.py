@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from connectors.elastic_templates import Index
-from operators.rules import EXPRESSIONS
 from pipeline.dashboards.layout import CAMERAS, choice, dashboard, options
 from pipeline.dashboards.panels import by, heat, matrix, names, time_series
 from pipeline.dashboards.queries import CAMERA, LOOKED_AT, WHOLE, ZONE, Json, each, lucene, over_time, terms
@@ -20,6 +21,7 @@ COLORS = {
     "fear": "orange",
     "contempt": "super-light-purple",
 }
+_FIRST = "happiness"
 WEEKDAYS = {
     str(number): {"index": number, "text": name}
     for number, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), 1)
@@ -27,8 +29,8 @@ WEEKDAYS = {
 HOURS = tuple(str(hour) for hour in range(24))
 
 
-def expressions() -> Json:
-    """Which expressions faces show, when and where."""
+def expressions(labels: Sequence[str]) -> Json:
+    """Which expressions faces show, when and where; of `labels`."""
     seen = lucene(Index.METRICS, LOOKED_AT, CAMERA, ZONE)
     week = ("mien.weekday", "mien.hour")
     return dashboard(
@@ -44,7 +46,7 @@ def expressions() -> Json:
                 kind=Index.METRICS,
                 everything=f'"" OR {WHOLE}',
             ),
-            options("expression", "Expression", EXPRESSIONS, first="happiness"),
+            options("expression", "Expression", labels, first=_FIRST if _FIRST in labels else labels[0]),
         ],
         span="24h",
         refresh="5m",
@@ -52,9 +54,7 @@ def expressions() -> Json:
             [
                 time_series(
                     "Share of each expression",
-                    over_time(
-                        seen, [("avg", f"mien.expression.share.{name}") for name in EXPRESSIONS], alias="{{field}}"
-                    ),
+                    over_time(seen, [("avg", f"mien.expression.share.{name}") for name in labels], alias="{{field}}"),
                     says="Of the faces that could be read: how many showed each expression most. "
                     "The mean over stretches of 10 s in which there was a face.",
                     width=24,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 
 from ruamel.yaml import YAML
 
 from connectors.elastic_settings import ElasticSettings
 from connectors.grafana_settings import GrafanaSettings
+from operators.rules import EXPRESSIONS
 from pipeline.dashboards import all_dashboards
 from pipeline.dashboards.provisioning import alerting, datasources, providers
 from pipeline.dashboards.queries import Json
@@ -18,9 +20,9 @@ __all__ = ["HEADER", "dashboard_files", "provisioning_files"]
 HEADER = "# Written by `mien dashboards write`: change pipeline/dashboards, not this file.\n"
 
 
-def dashboard_files() -> dict[str, str]:
-    """The JSON of each dashboard, by file name."""
-    return {f"{board['uid']}.json": json.dumps(board, indent=2) + "\n" for board in all_dashboards()}
+def dashboard_files(labels: Sequence[str] = EXPRESSIONS) -> dict[str, str]:
+    """The JSON of each dashboard, by file name; `labels` as of `all_dashboards`."""
+    return {f"{board['uid']}.json": json.dumps(board, indent=2) + "\n" for board in all_dashboards(labels)}
 
 
 def provisioning_files(elastic: ElasticSettings, grafana: GrafanaSettings, *, folder: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from connectors.elastic_settings import ElasticSettings
 from connectors.grafana import Grafana
 from connectors.grafana_settings import GrafanaSettings
 from operators.errors import ConfigError
-from pipeline.config import Settings
+from pipeline.config import Settings, labels_read
 from pipeline.dashboards import all_dashboards
 from pipeline.dashboards.provisioning import FOLDER_UID, datasource
 
@@ -37,7 +37,7 @@ def push(settings: Settings) -> Iterator[str]:
         grafana.put_folder(uid=FOLDER_UID, title=settings.grafana.folder)
         written = grafana.put_datasource(datasource(settings.elasticsearch, settings.grafana))
         yield "data source mien" + ("" if written else ": left alone, it is provisioned from a file there")
-        for board in all_dashboards():
+        for board in all_dashboards(labels_read(settings.models)):
             where = grafana.put_dashboard(board, folder_uid=FOLDER_UID, message="mien dashboards apply")
             yield f"{board['title']}: {settings.grafana.url.rstrip('/')}{where}"
 

@@ -9,7 +9,6 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import Field
 
-from operators.rules.ruleset import EXPRESSIONS
 from pipeline.status import CameraStatus
 from pipeline.web.answers import Answer
 from pipeline.web.sources import From, Sources
@@ -140,7 +139,7 @@ def status_now(sources: Sources) -> PipelineStatus:
             refused=rules.refused,
             error=rules.error,
         ),
-        expressions=list(EXPRESSIONS),
+        expressions=list(sources.history.labels),
         history_s=settings.console.history,
     )
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connectors.mailbox import MAX_STEP_BACK_S
-from operators.records import UNKNOWN, Gap, Observation
+from operators.records import Gap, Observation
 from operators.rules import EXPRESSIONS
 from operators.units import Seconds
 
@@ -39,8 +39,6 @@ WIDTHS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 10_8
 """Widths that a person can read on an axis; each is a whole number of stretches."""
 
 _FRAMES, _FACES, _UNREAD, _OBSERVED, _LABELS = range(5)
-_COLUMN = {label: _LABELS + number for number, label in enumerate(EXPRESSIONS)} | {UNKNOWN: _UNREAD}
-_COLUMNS = _LABELS + len(EXPRESSIONS)
 _NEVER = -(1 << 62)
 
 Counts = NDArray[np.int64]
@@ -51,7 +49,8 @@ class Stretches:
     """What one camera showed in consecutive stretches of `width_s`, from `start` (seconds since the epoch) on.
 
     All are `(n,)`. `frames`, `faces` (of all frames together) and `unread` ones of them are counts, `observed_ms` is
-    the time in which the camera was seen. `labels (n, 8)` counts the faces that showed each of `EXPRESSIONS` most.
+    the time in which the camera was seen. `labels (n, k)` counts the faces that showed each of the history's k labels
+    most.
     """
 
     width_s: int
@@ -67,10 +66,13 @@ class Stretches:
 
 
 class History:
-    """What the cameras showed in the last `keep` seconds. Filled by one thread at a time, read by any."""
+    """What the cameras showed in the last `keep` seconds, of `labels`. Filled by one thread at a time, read by any."""
 
-    def __init__(self, keep: Seconds) -> None:
+    def __init__(self, keep: Seconds, labels: Sequence[str] = EXPRESSIONS) -> None:
         self.keep_s = keep
+        self.labels = tuple(labels)
+        self._column = {label: number for number, label in enumerate(self.labels, _LABELS)}
+        self._columns = _LABELS + len(self.labels)
         self._lock = threading.Lock()
         self._cameras: dict[str, _Camera] = {}
 
@@ -80,7 +82,7 @@ class History:
             for record in records:
                 camera = self._cameras.get(record.camera_id)
                 if camera is None:
-                    camera = self._cameras[record.camera_id] = _Camera(self.keep_s)
+                    camera = self._cameras[record.camera_id] = _Camera(self.keep_s, self._column)
                 camera.take(record)
 
     @property
@@ -102,7 +104,7 @@ class History:
         with self._lock:
             camera = self._cameras.get(camera_id)
             if camera is None:
-                return _summed(1, np.empty(0, np.int64), np.empty((0, _COLUMNS), np.int64))
+                return _summed(1, np.empty(0, np.int64), np.empty((0, self._columns), np.int64))
             camera.close()
             fine = begin * 1000 >= camera.now - FINE_FOR_S * 1000
             ring = camera.fine if fine else camera.coarse
@@ -129,15 +131,16 @@ def width(span: float, points: int, *, least: int = 1) -> int:
 class _Camera:
     """One camera: the second that goes on, the rings that it ends up in, and gaps."""
 
-    def __init__(self, keep_s: float) -> None:
-        self.fine = _Ring(FINE_MS, FINE_FOR_S * 1000)
-        self.coarse = _Ring(COARSE_MS, max(round(keep_s * 1000), FINE_FOR_S * 1000))
+    def __init__(self, keep_s: float, column: Mapping[str, int]) -> None:
+        self._column, self._none = column, [0] * (_LABELS + len(column))
+        self.fine = _Ring(FINE_MS, FINE_FOR_S * 1000, len(self._none))
+        self.coarse = _Ring(COARSE_MS, max(round(keep_s * 1000), FINE_FOR_S * 1000), len(self._none))
         self.gaps: deque[Gap] = deque(maxlen=MOST_GAPS)
         self.now = _NEVER
         self._seen_ms = _NEVER
         self._epoch = -1
         self._second = _NEVER
-        self._figures = [0] * _COLUMNS
+        self._figures = list(self._none)
 
     def take(self, record: Observation | Gap) -> None:
         if isinstance(record, Gap):
@@ -150,7 +153,7 @@ class _Camera:
         if any(self._figures):
             self.fine.add(self._second // FINE_MS, self._figures)
             self.coarse.add(self._second // COARSE_MS, self._figures)
-            self._figures = [0] * _COLUMNS
+            self._figures = list(self._none)
 
     def _look(self, observation: Observation) -> None:
         ts = round(observation.ts * 1000)
@@ -162,7 +165,7 @@ class _Camera:
         figures[_FRAMES] += 1
         for face in observation.faces:
             figures[_FACES] += 1
-            figures[_COLUMN.get(face.label, _UNREAD)] += 1
+            figures[self._column.get(face.label, _UNREAD)] += 1
 
     def _miss(self, gap: Gap) -> None:
         begin, end = round(gap.from_ts * 1000), round(gap.to_ts * 1000)
@@ -206,11 +209,11 @@ class _Camera:
 class _Ring:
     """The last stretches of `width` ms: row `number % size` is that of stretch `number`, where `numbers` says so."""
 
-    def __init__(self, width: int, keep_ms: int) -> None:
+    def __init__(self, width: int, keep_ms: int, columns: int) -> None:
         self.width = width
         size = -(-keep_ms // width) + 1
         self._numbers = np.full(size, _NEVER, np.int64)
-        self._figures = np.zeros((size, _COLUMNS), np.uint32)
+        self._figures = np.zeros((size, columns), np.uint32)
 
     def add(self, number: int, figures: list[int]) -> None:
         row = number % len(self._numbers)
@@ -247,7 +250,7 @@ def _summed(width_s: int, starts: Counts, figures: Counts) -> Stretches:
     places = starts // width_s
     first = int(places[0]) if len(places) else 0
     count = int(places[-1]) - first + 1 if len(places) else 0
-    sums = np.zeros((count, _COLUMNS), np.int64)
+    sums = np.zeros((count, figures.shape[1]), np.int64)
     np.add.at(sums, places - first, figures)
     return Stretches(
         width_s=width_s,

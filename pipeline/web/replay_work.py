@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +15,11 @@ from connectors.recording import Recording, open_recording, time_of
 from connectors.wire import presentable
 from operators.errors import Cause, ConfigError, SourceError
 from operators.records import Alert, Gap, Observation, Severity
-from operators.rules import RuleEvaluator, RuleSet
+from operators.rules import EXPRESSIONS, RuleEvaluator, RuleSet
 from pipeline.config import load_rules
 from pipeline.diff import Diff, Episode, difference, episodes
 from pipeline.evaluation import Evaluation
-from pipeline.replay import evaluator_for, recorded_settings
+from pipeline.replay import evaluator_for, labels_in, recorded_settings
 from pipeline.sources import is_configuration
 from pipeline.web.alerts import Transition
 from pipeline.web.answers import Answer
@@ -106,12 +106,13 @@ def replayed(job: Job, tell: Callable[[float], None]) -> Result:
 
     Raises SourceError for a recording that can't be read, ConfigError for rules that are wrong.
     """
-    rules = job.in_force if job.text is None else rules_of(job.text)
     recording = _within(open_recording(job.folder), job)
+    labels = labels_in(recording.manifest)
+    rules = job.in_force if job.text is None else rules_of(job.text, labels)
     others, compared_with = _others(job, recording)
     runs = [_Run(evaluator_for(one, recording.manifest)) for one in (rules, others) if one is not None]
     begin, end = _span(recording, job)
-    history = History(end - begin)
+    history = History(end - begin, labels)
     total, count = max(sum(file.records for file in recording.files()), 1), 0
     for count, record in enumerate(_records(recording, begin, end), 1):
         history.take((record,))
@@ -143,14 +144,17 @@ def replayed(job: Job, tell: Callable[[float], None]) -> Result:
     )
 
 
-def rules_of(text: str) -> RuleSet:
-    """The rules of a rules file by its text; raises ConfigError with all mistakes, as `mien rules check` tells them."""
+def rules_of(text: str, labels: Sequence[str] = EXPRESSIONS) -> RuleSet:
+    """The rules of a rules file by its text, about `labels`.
+
+    Raises ConfigError with all mistakes, as `mien rules check` tells them.
+    """
     with TemporaryDirectory(prefix="mien-rules-") as folder:
         path = Path(folder) / FILE
         path.write_text(text, encoding="utf-8")
         try:
             whole = is_configuration(path)
-            rules = RuleSet() if whole else load_rules(path)
+            rules = RuleSet() if whole else load_rules(path, labels=labels)
         except ConfigError as error:
             raise ConfigError(str(error).replace(f"{folder}/", "")) from None  # nobody knows that folder
     if whole:

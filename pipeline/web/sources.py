@@ -16,7 +16,7 @@ from connectors.store_reader import StoreReader
 from operators.analyze import Analyzer
 from operators.records import Frame, Gap, Observation
 from operators.rules import RuleSet
-from pipeline.config import Settings
+from pipeline.config import Settings, labels_read
 from pipeline.evaluation import Evaluation, in_order
 from pipeline.status import Status
 from pipeline.web.history import History
@@ -68,7 +68,7 @@ class Memory:
     def __init__(self, settings: Settings) -> None:
         self._pictures = settings.console.live != "off"
         self.newest = Newest()
-        self.history = History(settings.console.history)
+        self.history = History(settings.console.history, labels_read(settings.models))
         self.recent = Recent(len(settings.cameras))
 
     def tape(self, items: Sequence[Frame | Gap], observations: Sequence[Observation]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from connectors.store_reader import Wanted
 from operators.records import Alert, GapReason, Severity, Status
-from operators.rules import EXPRESSIONS, RuleSet
+from operators.rules import RuleSet
 from pipeline.web.answers import Answer, ProblemAnswer
 from pipeline.web.history import Counts, History, Stretches
 from pipeline.web.sources import From, Sources
@@ -113,7 +113,7 @@ def strip_of(history: History, camera_id: str, begin: float, end: float, *, poin
         start=stretches.start.tolist(),
         faces=_ratio(stretches.faces, stretches.frames),
         unknown=_ratio(stretches.unread, stretches.faces),
-        shares=_shares(stretches),
+        shares=_shares(stretches, history.labels),
         observed_s=(stretches.observed_ms / 1000).tolist(),
         gaps=[MissedTime(from_ts=gap.from_ts, to_ts=gap.to_ts, reason=gap.reason) for gap in gaps],
     )
@@ -161,10 +161,10 @@ def _ratio(parts: Counts, wholes: Counts) -> list[float | None]:
     ]
 
 
-def _shares(stretches: Stretches) -> dict[str, list[float | None]]:
+def _shares(stretches: Stretches, labels: Sequence[str]) -> dict[str, list[float | None]]:
     read = stretches.faces - stretches.unread
     return (
-        {label: _ratio(stretches.labels[:, number], read) for number, label in enumerate(EXPRESSIONS)}
+        {label: _ratio(stretches.labels[:, number], read) for number, label in enumerate(labels)}
         if len(stretches)
         else {}
     )

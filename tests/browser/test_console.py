@@ -12,13 +12,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from operators.records import Severity, Status
+from connectors.recording import Manifest, RecordedCamera, RecordedModel
+from connectors.recording_writer import RecordingWriter
+from operators.records import Clock, FaceTrack, Observation, Severity, Status
 from pipeline.config import load_settings
 from pipeline.web.sources import Sources
 from tests.alerts import made_up
 from tests.browser.conftest import Visit, Visiting, serving_with
 from tests.console_bed import made_up_settings, made_up_sources, serving
-from tests.recordings import night, write
+from tests.recordings import START, night, write
 
 VIEWS = ("#/now", "#/alerts", "#/cameras", "#/cameras/camera-01", "#/zones/camera-01", "#/rules", "#/replay")
 
@@ -425,4 +427,44 @@ def test_other_rules_are_tried_on_a_recording_and_compared(visiting: Visiting, s
         expect(page.get_by_text(re.compile(r"^\d+ alerts fire"))).to_be_visible(timeout=60_000)
         expect(page.locator('[data-change="added"]').first).to_contain_text("fear-2s")
         expect(page.locator(".timeline")).to_have_count(3)
+        page.close()
+
+
+DROWSY = "rules: [{id: drowsy-2s, when: drowsy >= 0.6, for: 2s}]"
+
+
+def doze(folder: Path) -> None:
+    """A recording by a network that reads classes of its own: a minute of one face that falls asleep and wakes up."""
+    network = RecordedModel("own.onnx", {}, labels=("neutral", "drowsy", "yawning"))
+    head = Manifest(
+        mien="0.1.0",
+        created_at="2026-11-20T22:00:00Z",
+        purpose="A made-up night watch: nobody was watched.",
+        models={"expression": network},
+        cameras={"desk": RecordedCamera(fps=5.0)},
+    )
+    with RecordingWriter(folder, head) as writer:
+        writer.write(
+            Observation("desk", 1, number, START + number / 5, Clock.SENDER, (dozing(number // 100),))
+            for number in range(300)
+        )
+
+
+def dozing(stage: int) -> FaceTrack:
+    label = ("neutral", "yawning", "drowsy")[stage]
+    return FaceTrack("t1", START, (0, 0, 60, 80), 0.9, 80.0, 0.9, label=label, scores={label: 0.9})
+
+
+def test_a_network_of_ones_own_has_its_own_words_and_colours(visiting: Visiting, site: Sources, tmp_path: Path):
+    doze(tmp_path / "watch")
+    with serving_with(site, recordings=tmp_path) as url:
+        page = visiting(url).page("#/replay")
+        page.get_by_text("Try other rules").click()
+        page.get_by_label("A rules file").fill(DROWSY)
+        page.get_by_role("button", name="Replay").click()
+        expect(page.get_by_text(re.compile(r"^1 alert fires"))).to_be_visible(timeout=60_000)
+        parts = page.locator(".timeline .parts li")
+        expect(parts).to_have_text(["neutral", "drowsy", "yawning", "not readable"])
+        colours = parts.locator(".dot").evaluate_all("dots => dots.map((dot) => getComputedStyle(dot).backgroundColor)")
+        assert len(set(colours[:3])) == 3
         page.close()

@@ -27,6 +27,7 @@ from pipeline.dashboards.panels import words
 from pipeline.dashboards.provisioning import alerting, datasource
 from pipeline.dashboards.push import _notes, _numbers, push
 from tests.grafana_sdk import UNITS, Dashboard, Dataquery, Rule, misfits, unknown
+from tests.networks import own_classifier
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "examples" / "compose"
@@ -255,6 +256,17 @@ purpose: a test of the dashboards
 cameras: {smile: {url: "scene://smile"}}
 rules: []
 """
+
+
+def test_a_network_of_ones_own_has_its_own_classes_drawn(tmp_path: Path):
+    path = tmp_path / "mien.yaml"
+    path.write_text(CONFIG + f"models: {{expression: {{path: {own_classifier(tmp_path / 'own.onnx')}}}}}\n")
+    assert invoke("write", str(tmp_path), "-c", str(path)).exit_code == 0
+    text = (tmp_path / "mien-expressions.json").read_text()
+    assert "mien.expression.share.bright" in text
+    assert "mien.expression.share.fear" not in text
+    (chosen,) = (one for one in json.loads(text)["templating"]["list"] if one["name"] == "expression")
+    assert chosen["current"]["value"] == "dark"
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +14,7 @@ from models.training.readers import candidate
 from operators.errors import ConfigError, ModelError
 from pipeline.build import build_analyzer
 from pipeline.config import load_settings
-from tests.networks import brightness_network
-
-MINE = {"label": ["dark", "bright"], "intensity": ["neutral", "expressive"]}
-
-
-def classifier(path: Path, classes: Mapping[str, Sequence[str]] | None, *, heads: Sequence[str] = tuple(MINE)) -> Path:
-    """A network that tells bright faces, in a file that names its classes, as `mien export` writes it."""
-    model = onnx.ModelProto.FromString(brightness_network(heads))
-    if classes is not None:
-        onnx.helper.set_model_props(model, {"classes": json.dumps(classes)})
-    onnx.save(model, path)
-    return path
+from tests.networks import MINE, own_classifier
 
 
 def grey(value: int) -> np.ndarray:
@@ -35,7 +22,7 @@ def grey(value: int) -> np.ndarray:
 
 
 def test_a_file_says_what_it_reads(tmp_path: Path) -> None:
-    path = classifier(tmp_path / "own.onnx", MINE)
+    path = own_classifier(tmp_path / "own.onnx", MINE)
     own = load("expression", path=path)
     assert own.labels == labels_of("expression", path) == ("dark", "bright")
     dark, bright = own([grey(0), grey(255)])
@@ -45,7 +32,7 @@ def test_a_file_says_what_it_reads(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_registrys_network_is_left_but_what_is_asked_for(tmp_path: Path) -> None:
-    path = classifier(tmp_path / "own.onnx", MINE)
+    path = own_classifier(tmp_path / "own.onnx", MINE)
     assert (load("expression", path=path).options.temperature, load("expression", path=path).options.priors) == (1, ())
     (warm,) = load("expression", path=path, temperature=2.0)([grey(255)])
     assert warm.probs[1] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-5)
@@ -53,9 +40,9 @@ def test_nothing_of_the_registrys_network_is_left_but_what_is_asked_for(tmp_path
 
 def test_the_first_head_counts_and_intensity_is_never_it(tmp_path: Path) -> None:
     classes = {"intensity": ["neutral", "expressive"], "b": ["x", "y"], "a": ["p", "q"]}
-    path = classifier(tmp_path / "own.onnx", classes, heads=("a", "b", "intensity"))
+    path = own_classifier(tmp_path / "own.onnx", classes, heads=("a", "b", "intensity"))
     assert load("expression", path=path).labels == ("x", "y")
-    (reading,) = load("expression", path=classifier(path, {"a": ["p", "q"]}, heads=("a",)))([grey(9)])
+    (reading,) = load("expression", path=own_classifier(path, {"a": ["p", "q"]}, heads=("a",)))([grey(9)])
     assert reading.intensity is None
 
 
@@ -76,7 +63,7 @@ def test_files_that_are_no_classifier(content: bytes | dict[str, str] | None, me
     if isinstance(content, bytes):
         path.write_bytes(content)
     elif content is not None:
-        model = onnx.load(classifier(path, None))
+        model = onnx.load(own_classifier(path, None))
         onnx.helper.set_model_props(model, content)
         onnx.save(model, path)
     with pytest.raises(ModelError, match=message):
@@ -84,7 +71,7 @@ def test_files_that_are_no_classifier(content: bytes | dict[str, str] | None, me
 
 
 def test_it_is_measured_by_the_classes_that_it_names_itself(tmp_path: Path) -> None:
-    path = classifier(tmp_path / "own.onnx", MINE)
+    path = own_classifier(tmp_path / "own.onnx", MINE)
     for known in ({}, {"label": ("bright",)}, {"other": ("x", "y", "z")}):
         assert candidate(str(path), classes=known).classes == ("dark", "bright")
 
@@ -99,7 +86,7 @@ def configuration(folder: Path, models: str, rule: str) -> Path:
 
 
 def test_the_configuration_takes_it_and_rules_name_its_classes(tmp_path: Path) -> None:
-    own = classifier(tmp_path / "own.onnx", MINE)
+    own = own_classifier(tmp_path / "own.onnx", MINE)
     settings = load_settings(configuration(tmp_path, f"{{path: {own}, temperature: 0.5}}", "bright >= 0.6"))
     read = build_analyzer(settings).classifier
     assert read.labels == ("dark", "bright")

@@ -17,6 +17,7 @@ from operators.errors import ModelError, SinkError
 from operators.records import Clock, Frame, Gap, GapReason, Observation
 from pipeline.config import Settings
 from pipeline.record import Job, best_effort, head_of, taping
+from tests.networks import own_classifier
 
 SECRETS = ("hunter2", "admin-account", "s3cr3t-token", "hook-secret", "10.9.8.7")
 
@@ -71,10 +72,13 @@ def test_the_configuration_in_the_manifest_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("task", ["expression", "enhancer", "temporal"])
 def test_a_network_of_ones_own_is_named_by_its_hash(task: str, tmp_path: Path) -> None:
     own = tmp_path / "own.onnx"
-    own.write_bytes(b"weights")
+    own_classifier(own)
     with_own = settings(models={task: {"path": str(own)}})
     head = head_of(with_own, Job(folder=tmp_path))
-    assert head.models[task].files == {"own.onnx": hashlib.sha256(b"weights").hexdigest()}
+    assert head.models[task].files == {"own.onnx": hashlib.sha256(own.read_bytes()).hexdigest()}
+    assert head.models["expression"].labels == (
+        ("dark", "bright") if task == "expression" else find("expression").labels
+    )
     own.unlink()
     with pytest.raises(ModelError, match="can't read"):
         head_of(with_own, Job(folder=tmp_path))

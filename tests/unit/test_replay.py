@@ -19,7 +19,17 @@ from operators.rules import Group, Predicate, Rule, RuleSet
 from pipeline.config import Settings
 from pipeline.record import Job as Recorded
 from pipeline.record import head_of
-from pipeline.replay import Job, evaluator_for, recorded_settings, records_of, replay, replay_recording
+from pipeline.replay import (
+    Job,
+    evaluator_for,
+    labels_in,
+    recorded_settings,
+    records_of,
+    replay,
+    replay_recording,
+    rules_for,
+)
+from tests.networks import own_classifier
 
 RULE: dict[str, Any] = {"id": "fear", "when": {"prob": "fear", "enter": 0.6}, "for": "1s", "cooldown": "0s"}
 RULES = RuleSet((Rule("fear", Predicate(prob="fear", enter=0.6), for_=1.0, cooldown=0.0),))
@@ -75,6 +85,19 @@ def test_a_manifest_that_this_mien_cannot_read_says_what_to_do(recording: Record
     manifest = replace(recording.manifest, configuration={"purpose": 7})
     with pytest.raises(ConfigError, match="--rules FILE"):
         recorded_settings(manifest)
+
+
+def test_rules_in_a_file_may_name_what_the_recordings_network_reads(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yaml"
+    path.write_text("version: 1\nrules: [{id: own, when: bright >= 0.6}]\n")
+    mine = settings(models={"expression": {"path": str(own_classifier(tmp_path / "own.onnx"))}})
+    manifest = head_of(mine, Recorded(folder=tmp_path))
+    assert labels_in(manifest) == ("dark", "bright")
+    assert rules_for(manifest, path).rules[0].id == "own"
+    assert rules_for(manifest, None) == mine.rule_set
+    before = replace(manifest, models={})  # of a mien that didn't write them down
+    with pytest.raises(ConfigError, match=r'"bright" is no expression; there are: .*fear'):
+        rules_for(before, path)
 
 
 def test_it_keeps_the_pace_that_was_asked_for(recording: Recording) -> None:

@@ -10,6 +10,8 @@ from operators.errors import ConfigError
 from operators.records import Gap, Severity, Status
 from pipeline.config import load_rules
 from pipeline.rule_tests import load_tests, parse_instant
+from pipeline.rule_trials import try_rules
+from tests.networks import own_classifier
 
 RULES = """\
 version: 1
@@ -168,3 +170,50 @@ def test_instants(text: str, ms: int) -> None:
 def test_instants_without_a_zone_are_refused(text: object) -> None:
     with pytest.raises(ValueError, match="expected a time with its zone"):
         parse_instant(text)
+
+
+OWN = """\
+version: 1
+purpose: a test of one's own network
+cameras: {door: {url: video.mp4}}
+models: {expression: {path: FILE}}
+rules:
+  - {id: fear, when: "bright >= 0.6", for: 1s}
+"""
+
+
+def own_rules(folder: Path) -> str:
+    return OWN.replace("FILE", str(own_classifier(folder / "own.onnx")))
+
+
+def test_the_classes_of_ones_own_network_have_timelines_too(write, tmp_path: Path) -> None:
+    loaded = load_tests(
+        write(
+            GOOD.replace("fear: 0.8x20", "classes: {bright: 0.8x20}").replace("joy", "fear, reason: dip"),
+            own_rules(tmp_path),
+        )
+    )
+    (test,) = loaded.tests
+    scores = test.records[0].faces[0].scores
+    assert (scores["bright"], scores["dark"], test.records[0].faces[0].label) == (0.8, 0.0, "bright")
+    assert try_rules(test, loaded.rules).passed
+
+
+@pytest.mark.parametrize(
+    ("face", "message"),
+    [
+        ("fear: 0.8x20", r't1\.fear: "fear" is no expression that the network reads; there are: dark, bright'),
+        ("classes: {brihgt: 0.8x20}", r't1\.classes\.brihgt: "brihgt" is no .*did you mean "bright"'),
+        ("classes: {fear: 0.8x20}", "expected fear beside classes, not in it"),
+        ("classes: {bright: 0.8x20, dark: 0.5x20}", "add up to at most 1, got 1.3"),
+    ],
+)
+def test_what_ones_own_network_does_not_read_is_no_timeline(write, tmp_path: Path, face: str, message: str) -> None:
+    path = write(GOOD.replace("fear: 0.8x20", face).replace("rule: joy", "rule: fear"), own_rules(tmp_path))
+    with pytest.raises(ConfigError, match=message):
+        load_tests(path)
+
+
+def test_classes_that_the_registrys_network_does_not_have_are_a_mistake(write) -> None:
+    with pytest.raises(ConfigError, match=r'classes\.drowsy: "drowsy" is no expression that the network reads'):
+        load_tests(write(GOOD.replace("fear: 0.8x20", "fear: 0.8x20, classes: {drowsy: 0.1}")))

@@ -56,6 +56,13 @@ def test_a_label_that_nobody_knows_counts_as_not_read():
     assert (found.faces.tolist(), found.unread.tolist(), found.labels.sum()) == ([1], [1], 0)
 
 
+def test_the_classes_of_another_network_count_like_these():
+    history = History(HOUR, ("awake", "drowsy"))
+    history.take([look(NOON, "drowsy", "drowsy", "awake", "fear", "unknown")])
+    found = history.stretches("lobby", NOON, NOON + 1, points=1)
+    assert (found.labels.tolist(), found.unread.tolist()) == ([[1, 2]], [2])
+
+
 def test_stretches_of_nothing_between_two_that_showed_something():
     history = filled(look(NOON, "fear"), look(NOON + 5, "fear"))
     found = history.stretches("lobby", NOON - 100, NOON + 100, points=500)

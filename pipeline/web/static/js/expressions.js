@@ -9,5 +9,10 @@ export function ordered(labels) {
   return [...labels].sort((a, b) => place(a) - place(b));
 }
 
-/** The CSS variable with the colour of a label. */
-export const colourOf = (label) => (ORDER.includes(label) || label === UNKNOWN ? `x-${label}` : "x-other");
+/** The CSS variable with the colour of a label; classes that we don't know take the colours that `labels` leave over. */
+export function colourOf(label, labels) {
+  if (ORDER.includes(label) || label === UNKNOWN) return `x-${label}`;
+  const own = labels.filter((each) => !ORDER.includes(each) && each !== UNKNOWN);
+  const left = ORDER.slice(1).filter((each) => !labels.includes(each));
+  return `x-${left[own.indexOf(label)] ?? "other"}`;
+}

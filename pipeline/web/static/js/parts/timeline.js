@@ -23,13 +23,15 @@ export function timelineChart({ label, signal }) {
   const room = h("div", { class: "chart", role: "img", tabindex: "0", "aria-label": label });
   const read = readout();
   const element = h("div", { class: "timeline" }, read.element, room);
-  const layers = layersOf(latest.status?.expressions ?? []);
+  let layers = layersOf(latest.status?.expressions ?? []);
   let chart = null;
   let timeline = null;
   read.labels(layers);
 
   function update(next) {
     timeline = next;
+    const known = Object.keys(next.shares);
+    if (!chart && known.length) read.labels((layers = layersOf(known))); // a recording may be of another network
     const { edges, tops } = stacked(next, layers);
     const data = [edges, ...tops.reverse()];
     if (chart) chart.setData(data, false);
@@ -86,7 +88,7 @@ export function timelineChart({ label, signal }) {
     stroke: () => colour("surface"),
     width: 0.5,
     fill: (plot) =>
-      name === UNKNOWN ? hatch(plot.ctx, colour("x-unknown"), colour("surface")) : colour(colourOf(name)),
+      name === UNKNOWN ? hatch(plot.ctx, colour("x-unknown"), colour("surface")) : colour(colourOf(name, layers)),
     paths: uPlot.paths.stepped({ align: 1 }),
     points: { show: false },
     spanGaps: false,
@@ -132,7 +134,7 @@ function readout() {
           const value = h("span", { class: "value" });
           values.set(name, value);
           const dot = h("i", { class: "dot", "data-expression": name, "aria-hidden": "true" });
-          dot.classList.add(colourOf(name));
+          dot.classList.add(colourOf(name, names));
           return h("li", {}, dot, h("span", {}, term("expression", name)), value);
         }),
       );
