@@ -434,7 +434,7 @@ DROWSY = "rules: [{id: drowsy-2s, when: drowsy >= 0.6, for: 2s}]"
 
 
 def doze(folder: Path) -> None:
-    """A recording by a network that reads classes of its own: a minute of one face that falls asleep and wakes up."""
+    """A recording by a network that reads classes of its own: a minute of one face that tires."""
     network = RecordedModel("own.onnx", {}, labels=("neutral", "drowsy", "yawning"))
     head = Manifest(
         mien="0.1.0",

@@ -105,7 +105,10 @@ def test_every_architecture_answers_for_every_head(arch):
 
 @pytest.mark.parametrize("arch", ["seresnet", "mobilenet_v3", "efficientnet_b0"])
 def test_a_run_of_one_epoch_knows_the_variances_of_its_data(arch):
-    """Where batch norm forgets its first variances too slowly, such a network answers with one class for all."""
+    """Where batch norm forgets its first variances too slowly, such a network answers with one class for all.
+
+    The difference, as a share of how much the answers vary: at most 0.39 for these; 1.1 to 1.4 at a momentum of 0.01.
+    """
     if arch != "seresnet":
         pytest.importorskip("torchvision", reason="this architecture is torchvision's")
     torch.manual_seed(1)
